@@ -1,0 +1,86 @@
+"""The project's `AUDIT_FIELDS` setting with its defaults, read when asked and never at import."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+#: The longest label, in characters: the width of `created_by` and `updated_by`.
+MAX_LABEL_LENGTH: Final = 50
+
+#: PostgreSQL's name for who is acting; always local to a transaction.
+ACTOR_VARIABLE: Final = "app.current_user"
+#: `on` while values are stored as given; local to a transaction as well.
+PRESERVE_VARIABLE: Final = "app.audit_preserve"
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "ACTOR": "django_audit_fields.actors.user_label",
+    "FALLBACK": "system",
+    "STRICT": False,
+    "NOBODY": "fallback",
+}
+NOBODY_MODES: Final = ("fallback", "session_user", "refuse")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`AUDIT_FIELDS`, completed; a value that cannot be used is replaced by its default.
+
+    The system checks refuse such a value by name. Replacing it here keeps a process that never ran
+    the checks writing rows, with the fallback rather than with a wrong name.
+    """
+
+    actor: Any  # dotted path or callable; `actors` imports it, since asking must not raise
+    fallback: str
+    strict: bool
+    nobody: str
+
+
+def label_fault(label: object) -> str | None:
+    """Say what keeps `label` from being stored as a label, or None when nothing does."""
+    if not isinstance(label, str):
+        return f"is not text but {type(label).__name__}"
+    if not label:
+        return "is empty"
+    if len(label) > MAX_LABEL_LENGTH:
+        return f"has {len(label)} characters, at most {MAX_LABEL_LENGTH} are allowed"
+    if "\0" in label:
+        return "holds a NUL character, which PostgreSQL cannot store"
+    # Cheaper than encoding, and nearly every label takes this way.
+    if not label.isascii() and any("\ud800" <= character <= "\udfff" for character in label):
+        return "holds a lone surrogate, which PostgreSQL cannot store"
+    return None
+
+
+def given_settings() -> Mapping[str, Any]:
+    """What the project wrote, unchecked; an empty mapping when it wrote nothing usable."""
+    given = getattr(settings, "AUDIT_FIELDS", None)
+    return given if isinstance(given, Mapping) else {}
+
+
+@functools.cache
+def audit_settings() -> AuditSettings:
+    """The settings in force. Cached until `setting_changed`, which `override_settings` sends."""
+    given = given_settings()
+    fallback = given.get("FALLBACK", DEFAULTS["FALLBACK"])
+    strict = given.get("STRICT", DEFAULTS["STRICT"])
+    nobody = given.get("NOBODY", DEFAULTS["NOBODY"])
+    return AuditSettings(
+        actor=given.get("ACTOR", DEFAULTS["ACTOR"]),
+        fallback=DEFAULTS["FALLBACK"] if label_fault(fallback) else fallback,
+        strict=strict if isinstance(strict, bool) else DEFAULTS["STRICT"],
+        nobody=nobody if nobody in NOBODY_MODES else DEFAULTS["NOBODY"],
+    )
+
+
+def forget_settings(*, setting: str, **kwargs: Any) -> None:
+    if setting == "AUDIT_FIELDS":
+        audit_settings.cache_clear()
+
+
+setting_changed.connect(forget_settings, dispatch_uid="django_audit_fields.forget_settings")
