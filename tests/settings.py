@@ -14,7 +14,9 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # The type checker imports these settings and needs no server.
 TYPE_CHECKING_ONLY = {"ENGINE": "django.db.backends.postgresql"}
-DATABASES = {"default": TYPE_CHECKING_ONLY if "mypy" in sys.modules else database_settings()}
+DATABASES = {
+    "default": TYPE_CHECKING_ONLY if "mypy" in sys.modules else database_settings("postgres")
+}
 
 INSTALLED_APPS = [
     "django.contrib.auth",
