@@ -1,0 +1,49 @@
+# Everything on a machine with Python 3.11 or later and nothing else: `make demo` and `make test`.
+# PYTHON=… names the interpreter, DATABASE_URL=… a PostgreSQL to use instead of the embedded one.
+
+VENV ?= .venv
+# Further requirements, such as "django~=6.1.0".
+WITH ?=
+# Further arguments of pytest, such as "-k admin -x".
+ARGS ?=
+
+python = "$(VENV)/bin/python"
+environment = @sh .ci/environment "$(VENV)"
+with = $(if $(WITH),"$(WITH)")
+
+# The caller's own would choose other settings or other modules.
+unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
+
+.PHONY: help demo serve test lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    show the three layers at work, with two users on a real server"
+	@echo "make serve   leave the example running to click through"
+	@echo "make test    run the tests"
+	@echo "make lint    check style, types and migrations"
+	@echo "make clean   remove the environment and the embedded server's data"
+
+# `exec` hands the signals that make receives to the program, which then stops what it started.
+demo:
+	$(environment) example $(with)
+	@exec $(python) example_project/demo.py
+
+serve:
+	$(environment) example $(with)
+	@exec $(python) example_project/serve.py
+
+test:
+	$(environment) test $(with)
+	@exec $(python) -m pytest $(ARGS)
+
+lint:
+	$(environment) test,lint $(with)
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	$(python) -m django makemigrations --check --dry-run --settings=tests.settings --pythonpath=.
+	$(python) example_project/manage.py makemigrations --check --dry-run
+
+clean:
+	rm -rf .venv .venv-* .postgres .postgres-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

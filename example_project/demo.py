@@ -1,0 +1,94 @@
+"""Shows the three layers at work on a real server; ends with 1 when any row has a wrong stamp."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+import django
+from django.core.management import call_command
+from django.db import connection
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from embedded_database import connect, database_url, embedded_server
+
+
+def main() -> int:
+    # As an exception, a termination passes through every block that stops something.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    start = time.monotonic()
+    with database():
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+        django.setup()
+        # Models can be imported only now.
+        from demonstration import evidence, report, scenarios
+        from demonstration.stage import Stage, say
+        from demonstration.web_server import web_server
+
+        say("Migrating …")
+        call_command("migrate", verbosity=0)
+        parameters = connection.get_connection_params()
+        password = parameters.pop("password", None)
+        dsn = make_conninfo(**{k: v for k, v in parameters.items() if k in CONNECTION_KEYWORDS})
+        with contextlib.ExitStack() as stack:
+            archive = evidence.Archive(dsn, password)
+            stack.callback(archive.close)
+            stack.callback(connection.close)
+            archive.install_witness()
+            stack.callback(archive.remove_witness)
+            stage = Stage(archive, dsn, password)
+            say("Importing the ledger …")
+            scenarios.import_a_file(stage)
+            say("Starting the web server …")
+            with web_server(os.environ["DATABASE_URL"]) as site:
+                say(f"  it answers at {site.address}")
+                entry = scenarios.work_in_browsers(stage, site.address)[0]
+            say("Writing past the models …")
+            scenarios.write_to_the_legacy_table(stage)
+            scenarios.write_sql(stage, entry)
+            say("Breaking the listener …")
+            scenarios.break_the_listener(stage)
+    outcomes = stage.outcomes
+    say(f"\n{report.table(outcomes, stage.names())}\n")
+    wrong = sum(not outcome.passed for outcome in outcomes)
+    rows = sum(outcome.expected.rows for outcome in outcomes)
+    say(
+        f"{len(outcomes) - wrong} of {len(outcomes)} ways of writing are right, "
+        f"{rows} rows in {time.monotonic() - start:.0f} s."
+    )
+    return 1 if wrong else 0
+
+
+#: What of Django's parameters libpq understands as well.
+CONNECTION_KEYWORDS = {
+    *("host", "hostaddr", "port", "user", "dbname", "service", "passfile", "options"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"),
+}
+
+
+@contextlib.contextmanager
+def database() -> Iterator[None]:
+    """A database of its own on the embedded server, or the one that DATABASE_URL names."""
+    if os.environ.get("DATABASE_URL"):
+        yield
+        return
+    name = f"demo_{os.getpid()}"
+    host = str(embedded_server())
+    os.environ["DATABASE_URL"] = database_url(name)
+    try:
+        yield
+    finally:
+        del os.environ["DATABASE_URL"]
+        with connect(host) as server:
+            server.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
