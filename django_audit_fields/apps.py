@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+
+from . import session
 
 
 class AuditFieldsConfig(AppConfig):
     name = "django_audit_fields"
     verbose_name = "Audit fields"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        connection_created.connect(
+            session.carry_on_new_connection, dispatch_uid="django_audit_fields.carry"
+        )
+        session.carry_on_open_connections()

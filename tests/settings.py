@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django_audit_fields",
     "tests.testapp",
+    "tests.sessionapp",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

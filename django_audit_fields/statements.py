@@ -1,0 +1,227 @@
+"""What a statement may do, read from its text. Knows no connection and sends nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterable
+from typing import Final
+
+#: Longer texts (a bulk insert's placeholders) are read anew: caching them would only hold memory.
+LONGEST_CACHED_TEXT: Final = 4_096
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Statement:
+    """What matters about a text that is about to be executed.
+
+    Everything not known to write counts as reading, also what PostgreSQL may invent: it is never
+    given a transaction that it did not have.
+    """
+
+    #: May change rows, so it has to know who is acting.
+    writes: bool = False
+    #: One statement that libpq can send in a pipeline; COPY and several at once cannot be.
+    is_pipelinable: bool = True
+    #: Runs in a transaction block that was opened for it. Not so what controls transactions itself
+    #: or what PostgreSQL refuses in a block.
+    may_be_wrapped: bool = True
+    #: CALL and DO, whose body may commit.
+    may_commit: bool = False
+    #: BEGIN, SAVEPOINT, ROLLBACK TO and their kin.
+    controls_transaction: bool = False
+    #: A variable may afterwards hold what it held before, or nothing.
+    may_undo: bool = False
+    #: Calls `set_config`; which variable it sets may stand in a parameter.
+    sets_config: bool = False
+    #: The variables that the text sets by name, in lower case.
+    sets: frozenset[str] = frozenset()
+
+
+_SKIPPED: Final = re.compile(r"(?:[\s(;\ufeff]+|--[^\r\n]*)+")
+_KEYWORD: Final = re.compile(r"[A-Za-z_]+")
+_COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
+_DOLLAR_TAG: Final = re.compile(r"\$(?:[^\W\d]\w*)?\$")
+
+# What can hold a semicolon that separates nothing. A `$` or an E right behind a letter belongs to
+# an identifier: `a$b$c`, `fee'…'`.
+_OPAQUE: Final = re.compile(
+    r"""
+      (?<![\w$])[eE]'(?P<escaped>[^'\\]*(?:(?:\\.|'')[^'\\]*)*)'?
+    | '(?P<text>[^']*(?:''[^']*)*)'?
+    | "[^"]*"?
+    | --[^\r\n]*
+    | (?P<comment>/\*)
+    | (?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_WRITING: Final = frozenset(
+    ["INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "CALL", "DO", "COPY", "EXECUTE", "TRUNCATE"]
+)
+_CONTROLLING: Final = frozenset(
+    ["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"]
+)
+_UNDOING: Final = frozenset(
+    ["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "RESET", "DISCARD"]
+)
+_OUTSIDE_BLOCKS: Final = re.compile(
+    r"VACUUM\b|CLUSTER\b|DISCARD\s+ALL\b|PREPARE\s+TRANSACTION\b|ALTER\s+SYSTEM\b"
+    r"|(?:CREATE|DROP|ALTER)\s+(?:DATABASE|TABLESPACE|SUBSCRIPTION)\b"
+    r"|(?:CREATE|DROP|REINDEX|ALTER)\b.*\bCONCURRENTLY\b|REINDEX\s+(?:DATABASE|SYSTEM)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_EXPLAIN: Final = re.compile(
+    r"EXPLAIN\s*(?P<options>(?:\([^)]*\)|\b(?:ANALYZE|ANALYSE|VERBOSE)\b|\s+)*)", re.IGNORECASE
+)
+_CLIENT_COPY: Final = re.compile(r"\b(?:STDIN|STDOUT)\b", re.IGNORECASE)
+_NAME: Final = r"""(?P<name>(?:"[^"]+"|[\w$]+)(?:\s*\.\s*(?:"[^"]+"|[\w$]+))*)"""
+_SET: Final = re.compile(rf"SET\s+(?:(?:SESSION|LOCAL)\s+)?{_NAME}\s*(?:=|\bTO\b)", re.IGNORECASE)
+_SET_CONFIG: Final = re.compile(r"\bset_config\s*\(\s*(?:[eE]?'(?P<name>[^']*)')?", re.IGNORECASE)
+
+
+def read_statement(text: str, *, standard_strings: bool = True) -> Statement:
+    """Classify `text`; placeholders may stand in it.
+
+    Without `standard_strings` (`standard_conforming_strings` is off) a backslash escapes in plain
+    quotes as well, so that whatever holds a semicolon and a backslash counts as several.
+    """
+    if len(text) > LONGEST_CACHED_TEXT:
+        return _read(text, standard_strings)
+    return _read_cached(text, standard_strings)
+
+
+def is_plain_select(text: str) -> bool:
+    """Whether `text` is surely one SELECT that sets no variable. False says nothing."""
+    return text[:7] == "SELECT " and ";" not in text and "set_config" not in text
+
+
+def _read(text: str, standard_strings: bool) -> Statement:
+    start = _first_word(text)
+    if ";" not in text[start:].rstrip("; \t\r\n"):
+        return _read_one(text[start:])
+    if not standard_strings and "\\" in text:
+        return dataclasses.replace(_read_all([text[start:]]), is_pipelinable=False, writes=True)
+    parts = _split(text)
+    return _read_one(text[start:]) if len(parts) < 2 else _read_all(parts)
+
+
+_read_cached = functools.lru_cache(maxsize=1_024)(_read)
+
+
+def _read_one(text: str) -> Statement:
+    """Read the statement whose first word `text` begins with."""
+    word = _KEYWORD.match(text)
+    keyword = word.group().upper() if word else ""
+    # The plain way for most statements; what follows needs a closer look.
+    sets_config = "set_config" in text.lower()
+    if keyword == "EXPLAIN":
+        return _read_explained(text)
+    if keyword == "COPY" and _CLIENT_COPY.search("".join(_split(text))):
+        # execute() refuses these, and in a pipeline libpq would not recover: copy() is their way.
+        return Statement(is_pipelinable=False, may_be_wrapped=False)
+    if keyword == "SET":
+        found = _SET.match(text)
+        return Statement(sets=frozenset([_plain_name(found["name"])] if found else []))
+    if keyword in _CONTROLLING or keyword in _UNDOING:
+        return Statement(
+            may_be_wrapped=False,
+            controls_transaction=keyword in _CONTROLLING,
+            may_undo=keyword in _UNDOING,
+        )
+    if _OUTSIDE_BLOCKS.match(text):
+        return Statement(
+            may_be_wrapped=False,
+            controls_transaction=keyword == "PREPARE",
+            may_undo=keyword == "PREPARE",
+        )
+    return Statement(
+        writes=keyword in _WRITING,
+        is_pipelinable=keyword != "COPY",
+        may_commit=keyword in ("CALL", "DO"),
+        sets_config=sets_config,
+        sets=_named_in_set_config(text) if sets_config else frozenset(),
+    )
+
+
+def _read_explained(text: str) -> Statement:
+    """EXPLAIN executes nothing, EXPLAIN ANALYZE does."""
+    found = _EXPLAIN.match(text)
+    if found is None or not re.search(r"\bANALY[ZS]E\b", found["options"], re.IGNORECASE):
+        return Statement()
+    rest = text[found.end() :]
+    return _read_one(rest[_first_word(rest) :])
+
+
+def _read_all(parts: Iterable[str]) -> Statement:
+    """Read several statements in one string: together they do what any of them does."""
+    read = [_read_one(part[_first_word(part) :]) for part in parts]
+    return Statement(
+        # A string of several is seldom only SELECTs, and what else it holds may call functions.
+        writes=True,
+        is_pipelinable=False,
+        may_be_wrapped=all(one.may_be_wrapped for one in read),
+        controls_transaction=any(one.controls_transaction for one in read),
+        may_undo=any(one.may_undo for one in read),
+        sets_config=any(one.sets_config for one in read),
+        sets=frozenset().union(*(one.sets for one in read)),
+    )
+
+
+def _named_in_set_config(text: str) -> frozenset[str]:
+    return frozenset(found["name"].lower() for found in _SET_CONFIG.finditer(text) if found["name"])
+
+
+def _plain_name(name: str) -> str:
+    return re.sub(r'["\s]', "", name).lower()
+
+
+def _first_word(text: str) -> int:
+    """Where the first word begins, behind white space, `(`, `;` and comments."""
+    position = 0
+    while True:
+        if found := _SKIPPED.match(text, position):
+            position = found.end()
+        if not text.startswith("/*", position):
+            return position
+        position = _comment_end(text, position)
+
+
+def _comment_end(text: str, position: int) -> int:
+    """Where the comment that begins at `position` ends: PostgreSQL's comments nest."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(text, position):
+        depth += 1 if edge.group() == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(text)
+
+
+def _split(text: str) -> list[str]:
+    """Split at the semicolons that separate statements; quoted text and comments are left out.
+
+    `set_config('…'` keeps its name: which variable it sets matters.
+    """
+    kept: list[str] = []
+    position = 0
+    while found := _OPAQUE.search(text, position):
+        kept.append(text[position : found.start()])
+        position = found.end()
+        if found["comment"]:
+            position = _comment_end(text, found.start())
+            kept.append(" ")
+        elif tag := found["dollar"]:
+            closing = text.find(tag, position)
+            position = len(text) if closing < 0 else closing + len(tag)
+            kept.append("''")
+        elif found.group().startswith("--"):
+            kept.append(" ")
+        elif found.group().startswith('"'):
+            kept.append(found.group().replace(";", "_"))
+        else:
+            content = found["text"] or ""
+            kept.append(f"'{content}'" if re.fullmatch(r"[\w.]+", content) else "''")
+    kept.append(text[position:])
+    return [part for part in "".join(kept).split(";") if part.strip()]
