@@ -1,16 +1,25 @@
-"""Who is acting, and whether rows are stored as given. Knows neither HTTP nor SQL."""
+"""Who is acting, and whether rows are stored as given. Imports neither HTTP nor SQL."""
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import inspect
 import logging
+import os
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
+import crum
+from crum.signals import current_user_getter
+from django.core.exceptions import SynchronousOnlyOperation
+from django.utils.functional import LazyObject, Promise, empty
 from django.utils.module_loading import import_string
 
-from .conf import audit_settings, label_fault
+from .conf import AuditSettings, audit_settings, label_fault
+from .scopes import Entry, Inside, Scope, swap
 
 logger = logging.getLogger("django_audit_fields")
 
@@ -21,35 +30,37 @@ class NoActorError(RuntimeError):
 
 def user_label(user: Any) -> str:
     """The default `ACTOR`: the user's primary key as text."""
+    if user.pk is None:
+        raise ValueError(f"A user that is not saved has no primary key to be known by: {user!r}.")
     return str(user.pk)
 
 
-#: The innermost `acting_as`: its label (None is nobody), or no entry.
-_acting: ContextVar[tuple[str | None] | None] = ContextVar("audit_acting", default=None)
-#: Answers the authenticated user of the current request when called, None for nobody.
-_request_user: ContextVar[Callable[[], Any] | None] = ContextVar("audit_request_user", default=None)
-_preserving: ContextVar[bool] = ContextVar("audit_preserving", default=False)
+#: The innermost `acting_as` and those around it: a label, None for nobody, or an unread claim.
+_acting: ContextVar[Entry | None] = ContextVar("audit_acting", default=None)
+#: Whom django-crum's functions name; no claim when they name nobody in particular.
+_named: ContextVar[Claim | None] = ContextVar("audit_named", default=None)
+#: Whoever made the current request.
+_requesting: ContextVar[RequestClaim | None] = ContextVar("audit_requesting", default=None)
+_preserving: ContextVar[Entry | None] = ContextVar("audit_preserving", default=None)
+_resolving: ContextVar[bool] = ContextVar("audit_resolving", default=False)
 
+VARIABLES: Final = (_acting, _named, _requesting, _preserving)
 
-def label_of(actor: Any) -> str | None:
-    if isinstance(actor, str):
-        if fault := label_fault(actor):
-            raise ValueError(f"An actor label {fault}: {actor!r}.")
-        return actor
-    if getattr(actor, "is_anonymous", False):
-        return None
-    get_label = audit_settings().actor
-    return str((import_string(get_label) if isinstance(get_label, str) else get_label)(actor))
+#: While a label is worked out nobody is acting, so that queries made for it do not ask again.
+_NOBODY: Final[Entry] = (None, None, None)
 
 
 def acting_label() -> str | None:
     """The label of who is acting now, None when nobody is. Never raises."""
     if (entry := _acting.get()) is not None:
-        return entry[0]
-    if (get_user := _request_user.get()) is not None:
-        user = get_user()
-        return None if user is None else label_of(user)
-    return None
+        held = entry[0]
+        return held if held is None or type(held) is str else held.label()
+    if len(current_user_getter.receivers) > 1:
+        return _polled_label()
+    claim: Claim | None = _named.get() or _requesting.get()
+    if claim is None and (request := crum.get_current_request()) is not None:
+        claim = RequestClaim(request)
+    return None if claim is None else claim.label()
 
 
 def current_actor() -> str:
@@ -57,25 +68,339 @@ def current_actor() -> str:
     return acting_label() or audit_settings().fallback
 
 
-@contextlib.contextmanager
-def acting_as(actor: Any) -> Iterator[None]:
-    token = _acting.set((label_of(actor),))
-    try:
-        yield
-    finally:
-        _acting.reset(token)
+class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
+    """Inside it, `actor` is who is acting: a user, or a label such as `"import:claims-2026"`.
+
+    Context manager, async context manager, and decorator of functions, methods, coroutine
+    functions, generators and async generators. Nests; restores on exit and on error; one object can
+    be used again, also by several threads and tasks at once. An anonymous user means nobody.
+
+    Raises, when called, ValueError for text that cannot be a label (1 to 50 characters that
+    PostgreSQL can store) and for a user that is not saved, TypeError for what is neither user nor
+    text. A lazy user that nobody has read yet is looked at when the block is entered.
+
+    A user's label is worked out once, when the block is entered. Should `ACTOR` fail there, that is
+    logged and the block is nobody's: its writes go on and carry the fallback, not the name of
+    whoever acts outside. On the event loop a user that is not loaded yet waits for the first write,
+    which happens in a thread.
+
+    A generator that is paused in a `with` block takes its consumer along, since Python's context
+    variables do; decorate the generator instead.
+    """
+
+    __slots__ = ("_actor",)
+    _entries = _acting
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor if is_unread(actor) else checked_actor(actor)
+
+    def __repr__(self) -> str:
+        return f"acting_as({self._actor!r})"
+
+    def _held(self) -> Any:
+        actor = self._actor
+        if _resolving.get():
+            return None
+        if type(actor) is str:
+            return actor
+        claim = UserClaim(actor)
+        if is_unread(actor) and not on_event_loop():
+            try:
+                with working_out():
+                    actor = wrapped(actor)
+            except Exception as error:
+                warn_once("The user cannot be read", error)
+                return None
+            actor = checked_actor(actor)
+            if type(actor) is str:
+                return actor
+            claim = UserClaim(actor)
+        label = claim.label()
+        return label if claim.is_known or not on_event_loop() else claim
+
+
+class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for its state
+    """Store all four columns as given; only what is NULL is still filled.
+
+    For imports, restores and data repair. Context manager and decorator, like `acting_as`.
+    """
+
+    __slots__ = ()
+    _entries = _preserving
+
+    def _held(self) -> bool:
+        return True
 
 
 def is_preserving() -> bool:
     """Whether all four columns are stored as given."""
-    return _preserving.get()
+    return _preserving.get() is not None
 
 
-@contextlib.contextmanager
-def preserve_audit_fields() -> Iterator[None]:
-    """Store all four columns as given; only what is NULL is still filled."""
-    token = _preserving.set(True)
+def is_resolving() -> bool:
+    """Whether a label is being worked out right now: a user loaded, or the project's `ACTOR` run.
+
+    Queries made for it are nobody's, and asking for the actor meanwhile answers None.
+    """
+    return _resolving.get()
+
+
+def checked_actor(actor: Any) -> Any:
+    """A plain label, or a user that can have one. Raises as `acting_as` does."""
+    if issubclass(type(actor), LazyObject):
+        actor = wrapped(actor)
+    if isinstance(actor, Promise):
+        actor = str(actor)
+    if isinstance(actor, str):
+        if fault := label_fault(actor):
+            raise ValueError(f"An actor's label {fault}: {actor!r}.")
+        return plain_text(actor)
+    is_user = hasattr(actor, "is_authenticated") or hasattr(actor, "is_anonymous")
+    if isinstance(actor, type) or not is_user:
+        raise TypeError(f"An actor is a user or a label of 1 to 50 characters, not {actor!r}.")
+    if is_somebody(actor) and is_unsaved(actor):
+        raise ValueError(f"A user must be saved before it can act, and {actor!r} is not.")
+    return actor
+
+
+def plain_text(text: str) -> str:
+    """`text` as a `str` itself: a subclass may print as something else."""
+    return str.__str__(text)
+
+
+def is_somebody(user: Any) -> bool:
+    if user is None or user is False or getattr(user, "is_anonymous", False):
+        return False
+    return bool(getattr(user, "is_authenticated", True))
+
+
+def is_unsaved(user: Any) -> bool:
+    missing = object()
+    pk = getattr(user, "pk", missing)
+    if pk is missing:
+        return False  # a user object of the project's own, that `ACTOR` knows how to name
+    # A default from the database is an expression until the row exists.
+    if pk is None or hasattr(pk, "resolve_expression"):
+        return True
+    state = getattr(user, "_state", None)
+    # A key that the model makes by itself, such as a UUID, is there before the row is.
+    return bool(state is not None and state.adding and user._meta.pk.has_default())
+
+
+def is_unread(user: Any) -> bool:
+    """Whether `user` is lazy and nobody has read it yet. Does not read it."""
+    # Asked of the type, since isinstance() looks at `__class__`, which a lazy object reads for.
+    # `_wrapped` is private to Django, and the only way to look without reading.
+    return issubclass(type(user), LazyObject) and object.__getattribute__(user, "_wrapped") is empty
+
+
+def wrapped(lazy: Any) -> Any:
+    """What a lazy object stands for, read if need be. Raises what reading it raises."""
+    if is_unread(lazy):
+        _ = lazy.__class__  # any look at a lazy object reads it
+    return object.__getattribute__(lazy, "_wrapped")
+
+
+def on_event_loop() -> bool:
+    """Whether this is an event loop's thread, where Django refuses to query."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+
+
+class Claim:
+    """A user whose label is read when it is needed, then remembered."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # User, settings and label in one tuple: threads of one request see all of it or nothing.
+        self._known: tuple[Any, AuditSettings, str | None] | None = None
+
+    def user(self) -> Any:
+        """Who it is, by identity, maybe not read yet. May raise."""
+        raise NotImplementedError
+
+    def readable_user(self) -> Any:
+        """Who it is, preferably loaded already. May raise."""
+        return self.user()
+
+    def stands_for(self, user: Any) -> bool:
+        """Whether `user` is this very object. Reads nothing, never raises."""
+        raise NotImplementedError
+
+    @property
+    def is_known(self) -> bool:
+        return self._known is not None
+
+    def label(self) -> str | None:
+        """Never raises."""
+        try:
+            user = self.user()
+        except Exception as error:
+            if not (isinstance(error, SynchronousOnlyOperation) and on_event_loop()):
+                warn_once("The user cannot be read", error)
+            return None
+        known = self._known
+        if known is not None and known[0] is user and known[1] is audit_settings():
+            return known[2]
+        return self._read_label(user)
+
+    def _read_label(self, user: Any) -> str | None:
+        settings = audit_settings()
+        with working_out():
+            stage = "The user cannot be read"
+            try:
+                readable = self.readable_user()
+                if is_unread(readable) and on_event_loop():
+                    return None
+                if not is_somebody(readable):
+                    label = None
+                elif isinstance(readable, str):
+                    label = checked_actor(readable)
+                else:
+                    stage = f"AUDIT_FIELDS['ACTOR'], {settings.actor!r}, failed"
+                    label = label_from(settings.actor, readable)
+            except Exception as error:
+                # Not remembered: what fails now may work for the next write.
+                if not (isinstance(error, SynchronousOnlyOperation) and on_event_loop()):
+                    warn_once(stage, error)
+                return None
+        self._known = (user, settings, label)
+        return label
+
+
+class UserClaim(Claim):
+    """A user that somebody named."""
+
+    __slots__ = ("_user",)
+
+    def __init__(self, user: Any) -> None:
+        super().__init__()
+        self._user = user
+
+    def user(self) -> Any:
+        return self._user
+
+    def stands_for(self, user: Any) -> bool:
+        return user is self._user
+
+
+class RequestClaim(Claim):
+    """The user of a request, which authentication may set at any time during it."""
+
+    __slots__ = ("_lent", "_request")
+
+    def __init__(self, request: Any) -> None:
+        super().__init__()
+        self._request = request
+        self._lent: Any = None
+
+    def user(self) -> Any:
+        return getattr(self._request, "user", None)
+
+    def readable_user(self) -> Any:
+        user = self.user()
+        if is_unread(user):
+            # What `await request.auser()` loaded. Private to Django; no public name was found.
+            return getattr(self._request, "_acached_user", user)
+        return user
+
+    def lend_user(self) -> Any:
+        """The user, for somebody who may hand it back; False when the request has none."""
+        if not hasattr(self._request, "user"):
+            return False
+        self._lent = self.readable_user()
+        return self._lent
+
+    def stands_for(self, user: Any) -> bool:
+        if user is None:
+            return False
+        return user is self._lent or user is getattr(self._request, "__dict__", {}).get("user")
+
+
+def label_from(actor: Any, user: Any) -> str:
+    """What `ACTOR` calls this user. Raises what it raises, and ValueError for what is no label."""
+    answer = (import_string(actor) if isinstance(actor, str) else actor)(user)
+    if isinstance(answer, Promise):
+        answer = str(answer)
+    if inspect.iscoroutine(answer):
+        answer.close()  # or Python warns that it was never awaited
+    if fault := label_fault(answer):
+        raise ValueError(f"It answered what is no label, since it {fault}.")
+    return plain_text(answer)
+
+
+@contextmanager
+def working_out() -> Iterator[None]:
+    resolving, acting = _resolving.set(True), _acting.set(_NOBODY)
     try:
         yield
     finally:
-        _preserving.reset(token)
+        _acting.reset(acting)
+        _resolving.reset(resolving)
+
+
+#: Causes that were logged; one that comes back for every row would fill the log.
+_warned: set[tuple[object, ...]] = set()
+
+
+def warn_once(what: str, error: Exception) -> None:
+    cause = (what, type(error), str(error), str(traceback.extract_tb(error.__traceback__)[-1:]))
+    if cause in _warned:
+        return
+    if len(_warned) >= 1000:
+        _warned.clear()
+    _warned.add(cause)
+    logger.warning("%s; writes carry the fallback: %r", what, error, exc_info=error)
+
+
+def _polled_label() -> str | None:
+    """Who is acting when other packages answer crum's getter too: by crum's priorities."""
+    with working_out():
+        # crum logs what a receiver raises, and asks the next.
+        user = crum.get_current_user()
+    for claim in (_named.get(), _requesting.get()):
+        if claim is not None and claim.stands_for(user):
+            return claim.label()
+    return UserClaim(user).label()
+
+
+def name_user(user: Any) -> None:
+    """As django-crum's setter says: a user, None for nobody, False to name nobody in particular."""
+    requesting = _requesting.get()
+    if user is False or (requesting is not None and requesting.stands_for(user)):
+        # Given back the request's own user, as `crum.impersonate` does when it ends: naming it
+        # would hold on to it, and token authentication may still set another.
+        _named.set(None)
+    else:
+        _named.set(UserClaim(user))
+
+
+def named_user() -> Any:
+    """Whom django-crum's functions name; False when they name nobody in particular."""
+    claim = _named.get()
+    return False if claim is None else claim.user()
+
+
+def requesting_user() -> Any:
+    """The current request's user, maybe not read yet; False when there is no request or user."""
+    claim = _requesting.get()
+    return False if claim is None else claim.lend_user()
+
+
+@contextmanager
+def requested_by(request: Any) -> Iterator[Callable[[], Inside]]:
+    """Inside it, the user of `request` is acting unless somebody else is named.
+
+    Nothing set meanwhile survives it. Yields a function that answers what is set at that moment,
+    for what the request still has to do after it.
+    """
+    before = tuple(variable.get() for variable in VARIABLES)
+    _requesting.set(RequestClaim(request))
+    try:
+        yield lambda: Inside(VARIABLES, tuple(variable.get() for variable in VARIABLES))
+    finally:
+        swap(VARIABLES, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 
-from . import session
+from . import impersonation, session
 
 
 class AuditFieldsConfig(AppConfig):
@@ -18,3 +18,4 @@ class AuditFieldsConfig(AppConfig):
             session.carry_on_new_connection, dispatch_uid="django_audit_fields.carry"
         )
         session.carry_on_open_connections()
+        impersonation.connect()

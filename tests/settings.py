@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "django_audit_fields",
     "tests.testapp",
     "tests.sessionapp",
+    "tests.actorapp",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,0 +1,43 @@
+"""The link to django-crum, through its own signals: its functions name who is acting, per context.
+
+crum keeps whom it was told in a `threading.local`, which all tasks of an event loop share. Its
+receivers are disconnected and these connected in their place; nothing in its module is replaced.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import crum
+from crum import signals
+
+from . import actors
+
+# crum's own ranks, so that other packages' receivers stand where they always stood.
+NAMED_PRIORITY = 10
+REQUEST_PRIORITY = -10
+
+
+def connect() -> None:
+    """Take the place of crum's own receivers. Harmless when repeated."""
+    getter, setter = signals.current_user_getter, signals.current_user_setter
+    getter.disconnect(signals._get_current_user_from_request)
+    getter.disconnect(signals._get_current_user_from_thread_locals)
+    setter.disconnect(signals._set_current_user_on_request)
+    setter.disconnect(signals._set_current_user_on_thread_locals)
+    getter.connect(answer_current_user, dispatch_uid="django_audit_fields.answer_current_user")
+    setter.connect(take_current_user, dispatch_uid="django_audit_fields.take_current_user")
+
+
+def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
+    """Whom crum's setter was told, else the request's user; False is crum's word for unknown."""
+    if (user := actors.named_user()) is not False:
+        return user, NAMED_PRIORITY
+    if (user := actors.requesting_user()) is not False:
+        return user, REQUEST_PRIORITY
+    # With crum's middleware alone, or before ours has begun.
+    return getattr(crum.get_current_request(), "user", False), REQUEST_PRIORITY
+
+
+def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
+    actors.name_user(user)

@@ -1,0 +1,167 @@
+"""A value that holds inside a block or a decorated callable, and nowhere else."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import ContextVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from asgiref.sync import iscoroutinefunction
+
+#: The value, the scope that holds it, and the entry around it.
+Entry: TypeAlias = tuple[Any, object, Any]
+Variables: TypeAlias = tuple[ContextVar[Any], ...]
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def without(entry: Entry | None, scope: object) -> Entry | None:
+    """The stack that ends in `entry`, less the innermost entry of `scope`."""
+    above = []
+    while entry is not None and entry[1] is not scope:
+        above.append(entry)
+        entry = entry[2]
+    # A scope that was entered in another context has nothing here to take away.
+    stack = entry[2] if entry is not None else None
+    for held, holder, _ in reversed(above):
+        stack = (held, holder, stack)
+    return stack
+
+
+class Inside:
+    """What a suspended body has in its variables: put there for each step, taken out after it."""
+
+    __slots__ = ("_outside", "_variables", "values")
+
+    def __init__(self, variables: Variables, values: tuple[Any, ...]) -> None:
+        self._variables = variables
+        self.values = values
+        self._outside: tuple[Any, ...] = ()
+
+    def __enter__(self) -> None:
+        self._outside = swap(self._variables, self.values)
+
+    def __exit__(self, *error: object) -> None:
+        # A step may have changed them, and the next one continues from there.
+        self.values = swap(self._variables, self._outside)
+
+
+def swap(variables: Variables, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Give the variables these values; returns those they had."""
+    before = tuple(variable.get() for variable in variables)
+    for variable, value in zip(variables, values, strict=True):
+        variable.set(value)
+    return before
+
+
+class Scope:
+    """Context manager, async context manager and decorator around one context variable.
+
+    The state is a linked stack in the variable and nothing is kept on the object, so that one scope
+    may be entered again, by other threads and tasks as well. A scope takes its own entry out on
+    exit, not the topmost: a generator that is closed late does not end somebody else's block.
+    """
+
+    __slots__ = ()
+    _entries: ClassVar[ContextVar[Entry | None]]
+
+    def _held(self) -> Any:
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        self._entries.set((self._held(), self, self._entries.get()))
+
+    def __exit__(self, *error: object) -> None:
+        entry = self._entries.get()
+        if entry is not None and entry[1] is self:
+            self._entries.set(entry[2])
+        else:
+            self._entries.set(without(entry, self))
+
+    async def __aenter__(self) -> None:
+        self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+    def __call__(self, function: Decorated) -> Decorated:
+        """Decorate a function, method, coroutine function, generator or async generator."""
+        wrapper: Any
+        if isinstance(function, (classmethod, staticmethod)):
+            wrapper = type(function)(self(function.__func__))
+        elif isinstance(function, type) or not callable(function):
+            name = type(self).__name__
+            raise TypeError(f"{name} decorates functions and methods, not {function!r}.")
+        elif is_kind(inspect.isasyncgenfunction, function):
+            wrapper = self._around_async_generator(function)
+        elif is_kind(inspect.isgeneratorfunction, function):
+            wrapper = self._around_generator(function)
+        elif is_kind(iscoroutinefunction, function):
+            wrapper = self._around_coroutine(function)
+        else:
+            wrapper = self._around_function(function)
+        return wrapper  # type: ignore[no-any-return]  # the decorated callable, whatever it was
+
+    def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return wrapper
+
+    def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await function(*args, **kwargs)
+
+        return wrapper
+
+    def _inside(self) -> Inside:
+        return Inside((self._entries,), ((self._held(), self, self._entries.get()),))
+
+    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+            body = function(*args, **kwargs)
+            inside = self._inside()
+            step, argument = body.send, None
+            while True:
+                with inside:
+                    try:
+                        item = step(argument)
+                    except StopIteration as stop:
+                        return stop.value
+                try:
+                    step, argument = body.send, (yield item)
+                except BaseException as error:
+                    # Also GeneratorExit: the body's own `finally` belongs to the actor.
+                    step, argument = body.throw, error
+
+        return wrapper
+
+    def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+            body = function(*args, **kwargs)
+            inside = self._inside()
+            step, argument = body.asend, None
+            while True:
+                with inside:
+                    try:
+                        item = await step(argument)
+                    except StopAsyncIteration:
+                        return
+                try:
+                    step, argument = body.asend, (yield item)
+                except BaseException as error:
+                    step, argument = body.athrow, error
+
+        return wrapper
+
+
+def is_kind(predicate: Callable[[Any], bool], function: Any) -> bool:
+    """Whether a callable, or the `__call__` of a callable object, is of this kind."""
+    return predicate(function) or predicate(getattr(function, "__call__", None))  # noqa: B004
