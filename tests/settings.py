@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "tests.testapp",
     "tests.sessionapp",
     "tests.actorapp",
+    "tests.triggersapp",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,0 +1,146 @@
+
+-- Put there by django_audit_fields; `manage.py audit_triggers install` undoes a change made here.
+-- columns: {columns}
+DECLARE
+    --? created_by updated_by
+    -- Reads NULL until first set and '' once that transaction is over: both mean that nobody is acting.
+    actor pg_catalog.text := pg_catalog.current_setting('app.current_user', true);
+    label pg_catalog.text;
+    is_enforced boolean := false;
+    is_stamped boolean := false;
+    --.
+    --? created_at created_by
+    is_moved boolean := false;
+    --.
+    is_preserving boolean := COALESCE(
+        pg_catalog.current_setting('app.audit_preserve', true) OPERATOR(pg_catalog.=) 'on', false);
+BEGIN
+    --? created_by updated_by
+    IF actor OPERATOR(pg_catalog.=) '' THEN
+        actor := NULL;
+    END IF;
+    IF actor IS NOT NULL THEN
+        label := actor;
+        is_enforced := TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict' AND NOT is_preserving;
+    ELSIF TG_ARGV[1] OPERATOR(pg_catalog.=) 'session_user' THEN
+        label := session_user;
+    ELSIF TG_ARGV[1] OPERATOR(pg_catalog.<>) 'refuse' THEN
+        label := TG_ARGV[0];
+    END IF;
+
+    --.
+    IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        --? created_at created_by
+        -- An UPDATE that moves a row to another partition inserts it there; it creates nothing.
+        IF pg_catalog.pg_partition_root(TG_RELID) IS NOT NULL THEN
+            is_moved := COALESCE(
+                pg_catalog.current_setting('app.audit_moved', true) OPERATOR(pg_catalog.=)
+                CAST(pg_catalog.jsonb_build_array(
+                    CAST(pg_catalog.pg_partition_root(TG_RELID) AS pg_catalog.oid),
+                    pg_catalog.statement_timestamp(),
+                    {created}
+                ) AS pg_catalog.text),
+                false);
+            IF is_moved THEN
+                PERFORM pg_catalog.set_config('app.audit_moved', '', true);
+            END IF;
+        END IF;
+        --.
+        --? created_at
+        IF NEW.{created_at} IS NULL AND NOT is_moved THEN
+            NEW.{created_at} := pg_catalog.statement_timestamp();
+        END IF;
+        --.
+        --? updated_at
+        IF NEW.{updated_at} IS NULL THEN
+            NEW.{updated_at} := {first_updated_at};
+        END IF;
+        --.
+        --? created_by
+        IF NOT is_moved AND (
+            is_enforced
+            OR NEW.{created_by} IS NULL
+            OR NEW.{created_by} OPERATOR(pg_catalog.=) '' AND NOT is_preserving
+        ) THEN
+            NEW.{created_by} := label;
+            is_stamped := true;
+        END IF;
+        --.
+        --? updated_by
+        IF is_enforced
+            OR NEW.{updated_by} IS NULL
+            OR NEW.{updated_by} OPERATOR(pg_catalog.=) '' AND NOT is_preserving
+        THEN
+            NEW.{updated_by} := label;
+            is_stamped := true;
+        END IF;
+        --.
+    ELSIF is_preserving THEN
+        --? created_at
+        NEW.{created_at} := COALESCE(NEW.{created_at}, OLD.{created_at});
+        --.
+        --? updated_at
+        NEW.{updated_at} := COALESCE(NEW.{updated_at}, OLD.{updated_at});
+        --.
+        --? created_by
+        NEW.{created_by} := COALESCE(NEW.{created_by}, OLD.{created_by});
+        --.
+        --? updated_by
+        NEW.{updated_by} := COALESCE(NEW.{updated_by}, OLD.{updated_by});
+        --.
+    ELSE
+        --? created_at
+        NEW.{created_at} := COALESCE(OLD.{created_at}, NEW.{created_at});
+        --.
+        --? created_by
+        NEW.{created_by} := COALESCE(OLD.{created_by}, NEW.{created_by});
+        --.
+        --? updated_at
+        IF NEW.{updated_at} IS NULL
+            OR NEW.{updated_at} OPERATOR(pg_catalog.<=) OLD.{updated_at}
+        THEN
+            NEW.{updated_at} := GREATEST(pg_catalog.statement_timestamp(), OLD.{updated_at});
+        END IF;
+        --.
+        --? updated_by
+        IF is_enforced
+            OR NEW.{updated_by} IS NULL
+            OR NEW.{updated_by} OPERATOR(pg_catalog.=) ''
+            OR NEW.{updated_by} OPERATOR(pg_catalog.=) OLD.{updated_by}
+        THEN
+            NEW.{updated_by} := label;
+            is_stamped := true;
+        END IF;
+        --.
+    END IF;
+    --? created_by updated_by
+
+    IF is_stamped AND label IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'integrity_constraint_violation',
+            MESSAGE = pg_catalog.format(
+                'Nobody is acting, and a row of %I.%I needs somebody.', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+            HINT = 'SELECT set_config(''app.current_user'', ''<who>'', true), in the same transaction.',
+            SCHEMA = TG_TABLE_SCHEMA,
+            TABLE = TG_TABLE_NAME;
+    END IF;
+    --.
+    --? created_at created_by
+
+    -- Only what the INSERT trigger of another partition would change needs a word to it.
+    IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE'
+        AND ({changed_when_moved})
+        AND pg_catalog.pg_partition_root(TG_RELID) IS NOT NULL
+    THEN
+        PERFORM pg_catalog.set_config(
+            'app.audit_moved',
+            CAST(pg_catalog.jsonb_build_array(
+                CAST(pg_catalog.pg_partition_root(TG_RELID) AS pg_catalog.oid),
+                pg_catalog.statement_timestamp(),
+                {created}
+            ) AS pg_catalog.text),
+            true);
+    END IF;
+    --.
+    RETURN NEW;
+END
