@@ -19,6 +19,11 @@ from psycopg import sql as psycopg_sql
 from psycopg.errors import InvalidTransactionTermination
 from psycopg.pq import Escaping, PipelineStatus, TransactionStatus
 
+try:
+    from string.templatelib import Template  # type: ignore[import-not-found]  # Python 3.14
+except ImportError:
+    Template = None
+
 from . import actors
 from .conf import ACTOR_VARIABLE, PRESERVE_VARIABLE, audit_settings
 from .statements import Statement, is_plain_select, read_statement
@@ -338,11 +343,12 @@ def _text_of(sql: Any, connection: psycopg.Connection[Any]) -> str | None:
     try:
         if isinstance(sql, psycopg_sql.Composable):
             return sql.as_string(connection)
-        # Template strings, which psycopg 3.3 takes.
-        as_string = getattr(psycopg_sql, "as_string", None)
-        return as_string(sql, connection) if as_string else None
+        if Template is not None and isinstance(sql, Template):
+            text: str = psycopg_sql.as_string(sql, connection)  # psycopg 3.3
+            return text
     except (psycopg.Error, TypeError, ValueError):
-        return None
+        pass
+    return None
 
 
 def _texts_in(params: Any) -> frozenset[str]:

@@ -8,5 +8,5 @@ class Note(models.Model):
     stamped_by = models.TextField(default="", editable=False)
     preserved = models.BooleanField(default=False, editable=False)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.text} by {self.stamped_by}"
