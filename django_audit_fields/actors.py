@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import crum
 from crum.signals import current_user_getter
@@ -44,6 +44,7 @@ _requesting: ContextVar[RequestClaim | None] = ContextVar("audit_requesting", de
 _preserving: ContextVar[Entry | None] = ContextVar("audit_preserving", default=None)
 _resolving: ContextVar[bool] = ContextVar("audit_resolving", default=False)
 
+Situation: TypeAlias = tuple[Any, ...]
 VARIABLES: Final = (_acting, _named, _requesting, _preserving)
 
 #: While a label is worked out nobody is acting, so that queries made for it do not ask again.
@@ -291,26 +292,27 @@ class UserClaim(Claim):
 class RequestClaim(Claim):
     """The user of a request, which authentication may set at any time during it."""
 
-    __slots__ = ("_lent", "_request")
+    __slots__ = ("_lent", "request", "thread")
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, thread: int | None = None) -> None:
         super().__init__()
-        self._request = request
+        self.request = request
+        self.thread = thread
         self._lent: Any = None
 
     def user(self) -> Any:
-        return getattr(self._request, "user", None)
+        return getattr(self.request, "user", None)
 
     def readable_user(self) -> Any:
         user = self.user()
         if is_unread(user):
             # What `await request.auser()` loaded. Private to Django; no public name was found.
-            return getattr(self._request, "_acached_user", user)
+            return getattr(self.request, "_acached_user", user)
         return user
 
     def lend_user(self) -> Any:
         """The user, for somebody who may hand it back; False when the request has none."""
-        if not hasattr(self._request, "user"):
+        if not hasattr(self.request, "user"):
             return False
         self._lent = self.readable_user()
         return self._lent
@@ -318,7 +320,7 @@ class RequestClaim(Claim):
     def stands_for(self, user: Any) -> bool:
         if user is None:
             return False
-        return user is self._lent or user is getattr(self._request, "__dict__", {}).get("user")
+        return user is self._lent or user is getattr(self.request, "__dict__", {}).get("user")
 
 
 def label_from(actor: Any, user: Any) -> str:
@@ -385,22 +387,54 @@ def named_user() -> Any:
     return False if claim is None else claim.user()
 
 
+def current_request(thread: int) -> Any:
+    """The current request if this thread began it, else None."""
+    claim = _requesting.get()
+    return claim.request if claim is not None and claim.thread == thread else None
+
+
 def requesting_user() -> Any:
     """The current request's user, maybe not read yet; False when there is no request or user."""
     claim = _requesting.get()
     return False if claim is None else claim.lend_user()
 
 
+def situation() -> Situation:
+    """All that says who is acting and how rows are stored, to be given to `restore`."""
+    return tuple(variable.get() for variable in VARIABLES)
+
+
+def restore(before: Situation) -> None:
+    swap(VARIABLES, before)
+
+
+def alone(label: str | None) -> Situation:
+    """The situation where this label acts, None for nobody, whatever is around."""
+    return ((label, None, None), None, None, None)
+
+
 @contextmanager
-def requested_by(request: Any) -> Iterator[Callable[[], Inside]]:
+def acting_alone(label: str | None) -> Iterator[None]:
+    """Inside it, work that another process asked for is done in that one's name."""
+    before = situation()
+    restore(alone(label))
+    try:
+        yield
+    finally:
+        restore(before)
+
+
+@contextmanager
+def requested_by(request: Any, thread: int | None = None) -> Iterator[Callable[[], Inside]]:
     """Inside it, the user of `request` is acting unless somebody else is named.
 
-    Nothing set meanwhile survives it. Yields a function that answers what is set at that moment,
-    for what the request still has to do after it.
+    `thread` is the one that serves this request and, meanwhile, no other. Nothing set inside
+    survives it. Yields a function that answers what is set at that moment, for what the request
+    still has to do afterwards.
     """
-    before = tuple(variable.get() for variable in VARIABLES)
-    _requesting.set(RequestClaim(request))
+    before = situation()
+    _requesting.set(RequestClaim(request, thread))
     try:
-        yield lambda: Inside(VARIABLES, tuple(variable.get() for variable in VARIABLES))
+        yield lambda: Inside(VARIABLES, situation())
     finally:
-        swap(VARIABLES, before)
+        restore(before)

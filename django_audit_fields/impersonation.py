@@ -6,6 +6,9 @@ receivers are disconnected and these connected in their place; nothing in its mo
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import crum
@@ -40,4 +43,28 @@ def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
 
 
 def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
+    if user is False and crum.get_current_request() is None:
+        request = actors.current_request(threading.get_ident())
+        if request is not None:
+            # crum's own middleware ended a request made inside this one, and takes for granted
+            # that there is no other. Whom this one named stays named.
+            crum.set_current_request(request)
+            return
     actors.name_user(user)
+
+
+@contextmanager
+def known_to_crum(request: Any) -> Iterator[None]:
+    """Inside it, `crum.get_current_request()` answers this request; of this thread's, at once one.
+
+    crum keeps it per thread, so it is left alone on an event loop, whose tasks share theirs.
+    """
+    outer = crum.get_current_request()
+    crum.set_current_request(request)
+    try:
+        yield
+    finally:
+        # Without a request crum forgets whom it named, though somebody outside may have named them.
+        before = actors.situation()
+        crum.set_current_request(outer)
+        actors.restore(before)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar, cast
 
-import crum
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from .actors import requested_by
+from .impersonation import known_to_crum
 from .scopes import Inside
 
 Response = TypeVar("Response")
@@ -37,15 +40,9 @@ class AuditMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self._respond_async(request)
-        outer_request = crum.get_current_request()
-        with requested_by(request) as inside:
-            # crum keeps it per thread. That is this request alone here, but not on an event loop.
-            crum.set_current_request(request)
-            try:
-                response: HttpResponseBase = self.get_response(request)
-                return with_request(response, inside)
-            finally:
-                crum.set_current_request(outer_request)
+        with known_to_crum(request), requested_by(request, threading.get_ident()) as inside:
+            response: HttpResponseBase = self.get_response(request)
+            return with_request(response, inside)
 
     async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
         with requested_by(request) as inside:
@@ -62,26 +59,28 @@ def with_request(response: Response, inside: Callable[[], Inside]) -> Response:
 
 
 def keep_request(response: StreamingHttpResponse, inside: Inside) -> None:
-    chunks: Any = response.streaming_content
-    if response.is_async:
-        # What the view gave; private to Django, whose public property hides it in a generator.
-        source = getattr(response, "_iterator", None)
-        response.streaming_content = stream_async(chunks, source, inside)
-    else:
-        response.streaming_content = stream(chunks, inside)
-    close = response.close
+    # Private to Django, whose public property wraps it in what refers back to the response.
+    chunks = response._iterator  # type: ignore[attr-defined]
+    streamed = stream_async(chunks, inside) if response.is_async else stream(chunks, inside)
+    response.streaming_content = streamed
+    # Nor may this refer to it: the garbage collector would end all generators of a cycle on their
+    # own, the view's without the one around it that knows whose it is.
+    reference, close = weakref.ref(response), vars(response).get("close")
 
     def close_inside() -> None:
         # Django closes the view's generator here, and its `finally` may write.
-        with inside:
-            close()
+        with inside.step():
+            if close is not None:
+                close()
+            elif (open_response := reference()) is not None:
+                type(open_response).close(open_response)
 
     response.close = close_inside  # type: ignore[method-assign]  # of this response alone
 
 
-def stream(chunks: Iterator[bytes], inside: Inside) -> Iterator[bytes]:
+def stream(chunks: Iterator[Any], inside: Inside) -> Iterator[Any]:
     while True:
-        with inside:
+        with inside.step():
             try:
                 chunk = next(chunks)
             except StopIteration:
@@ -89,19 +88,17 @@ def stream(chunks: Iterator[bytes], inside: Inside) -> Iterator[bytes]:
         yield chunk
 
 
-async def stream_async(
-    chunks: AsyncIterator[bytes], source: Any, inside: Inside
-) -> AsyncIterator[bytes]:
+async def stream_async(chunks: AsyncIterator[Any], inside: Inside) -> AsyncIterator[Any]:
     try:
         while True:
-            with inside:
+            with inside.step():
                 try:
                     chunk = await anext(chunks)
                 except StopAsyncIteration:
                     return
             yield chunk
     finally:
-        with inside:
-            # Django leaves an abandoned async generator to the garbage collector.
-            if (close := getattr(source, "aclose", None)) is not None:
-                await close()
+        # Django leaves an abandoned async generator to the garbage collector.
+        if inspect.isasyncgen(chunks):
+            with inside.step():
+                await chunks.aclose()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -32,19 +33,21 @@ def without(entry: Entry | None, scope: object) -> Entry | None:
 class Inside:
     """What a suspended body has in its variables: put there for each step, taken out after it."""
 
-    __slots__ = ("_outside", "_variables", "values")
+    __slots__ = ("values", "variables")
 
     def __init__(self, variables: Variables, values: tuple[Any, ...]) -> None:
-        self._variables = variables
+        self.variables = variables
         self.values = values
-        self._outside: tuple[Any, ...] = ()
 
-    def __enter__(self) -> None:
-        self._outside = swap(self._variables, self.values)
-
-    def __exit__(self, *error: object) -> None:
-        # A step may have changed them, and the next one continues from there.
-        self.values = swap(self._variables, self._outside)
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        # Kept here and not on the object, since the end of a body may overlap a step of it.
+        outside = swap(self.variables, self.values)
+        try:
+            yield
+        finally:
+            # A step may have changed them, and the next one continues from there.
+            self.values = swap(self.variables, outside)
 
 
 def swap(variables: Variables, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -129,7 +132,7 @@ class Scope:
             inside = self._inside()
             step, argument = body.send, None
             while True:
-                with inside:
+                with inside.step():
                     try:
                         item = step(argument)
                     except StopIteration as stop:
@@ -149,7 +152,7 @@ class Scope:
             inside = self._inside()
             step, argument = body.asend, None
             while True:
-                with inside:
+                with inside.step():
                     try:
                         item = await step(argument)
                     except StopAsyncIteration:

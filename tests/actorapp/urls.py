@@ -26,7 +26,8 @@ def silent(request):
 
 
 def write(request):
-    Note.objects.create(text=request.GET.get("text", "write"))
+    for _ in range(int(request.GET.get("times", 1))):
+        Note.objects.create(text=request.GET.get("text", "write"))
     return JsonResponse({"actor": current_actor()})
 
 
@@ -47,10 +48,31 @@ async def aread(request):
     )
 
 
+async def aask(request):
+    """Asks on the event loop before and after a write, without loading the user there."""
+    before = current_actor()
+    await Note.objects.acreate(text="aask")
+    return JsonResponse({"before": before, "after": current_actor()})
+
+
+async def aself(request):
+    """Names the request's own user, which nobody has loaded."""
+    async with acting_as(request.user):
+        await Note.objects.acreate(text="aself")
+    return HttpResponse("aself")
+
+
 def late(request):
     """Authenticates in the view, as token authentication does, after a first write."""
     Note.objects.create(text="before")
     request.user = get_user_model().objects.get(username=request.GET["as"])
+    Note.objects.create(text="after")
+    return HttpResponse("late")
+
+
+def late_inside(request):
+    with crum.impersonate(None):
+        request.user = get_user_model().objects.get(username=request.GET["as"])
     Note.objects.create(text="after")
     return HttpResponse("late")
 
@@ -94,6 +116,10 @@ def stream(request):
         try:
             Note.objects.create(text="first")
             yield b"1"
+            if "fail" in request.GET:
+                raise ZeroDivisionError
+            if "as" in request.GET:
+                crum.set_current_user(get_user_model().objects.get(username=request.GET["as"]))
             Note.objects.create(text="second")
             yield b"2"
         finally:
@@ -126,18 +152,33 @@ def nested(request):
     Note.objects.create(text="outer before")
     client.get("/write/", {"text": "inner"})
     Note.objects.create(text="outer after")
+    return JsonResponse({"request is back": crum.get_current_request() is request})
+
+
+def nested_impersonating(request):
+    users = get_user_model().objects
+    client = Client()
+    client.force_login(users.get(username=request.GET["login"]))
+    with crum.impersonate(users.get(username=request.GET["as"])):
+        client.get("/write/", {"text": "inner"})
+        Note.objects.create(text="inside")
+    Note.objects.create(text="after")
     return HttpResponse("nested")
+
+
+def crums(request):
+    return JsonResponse(
+        {
+            "request": crum.get_current_request() is request,
+            "user": crum.get_current_user().pk,
+        }
+    )
 
 
 @acting_as("decorated")
 async def adecorated(request):
     await Note.objects.acreate(text="decorated")
     return HttpResponse("decorated")
-
-
-def threads(request):
-    asyncio.run(asyncio.to_thread(Note.objects.create, text="to_thread"))
-    return HttpResponse("threads")
 
 
 async def agather(request):
@@ -153,23 +194,25 @@ async def agather(request):
     return HttpResponse("gather")
 
 
-urlpatterns = [
-    path(f"{view.__name__}/", view)
-    for view in (
-        silent,
-        write,
-        awrite,
-        aread,
-        late,
-        impersonate,
-        aimpersonate,
-        sticky,
-        stream,
-        astream,
-        file,
-        nested,
-        adecorated,
-        threads,
-        agather,
-    )
+VIEWS = [
+    aask,
+    adecorated,
+    agather,
+    aimpersonate,
+    aread,
+    aself,
+    astream,
+    awrite,
+    crums,
+    file,
+    impersonate,
+    late,
+    late_inside,
+    nested,
+    nested_impersonating,
+    silent,
+    sticky,
+    stream,
+    write,
 ]
+urlpatterns = [path(f"{view.__name__}/", view) for view in VIEWS]

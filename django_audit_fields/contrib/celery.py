@@ -1,0 +1,49 @@
+"""Celery: whoever calls `delay` or `apply_async` acts while the task runs in the worker.
+
+Import it in the module that makes the Celery app, which connects it. The label travels in the
+message's headers, so that retries, chains, groups and chords hand it on; a message without it, from
+beat or another service, is nobody's.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from celery import signals
+
+from ..actors import acting_label, alone, restore, situation
+from ..conf import label_fault
+
+logger = logging.getLogger("django_audit_fields")
+
+HEADER: Final = "audit_actor"
+#: Where a running task's request keeps what was set before it.
+BEFORE: Final = "_audit_before"
+
+
+def send_actor(headers: dict[str, Any], **kwargs: Any) -> None:
+    # A retried task brings its header along and remains its first caller's.
+    if HEADER not in headers and (label := acting_label()) is not None:
+        headers[HEADER] = label
+
+
+def begin_task(task: Any, **kwargs: Any) -> None:
+    label = (task.request.headers or {}).get(HEADER)
+    if label is not None and (fault := label_fault(label)):
+        logger.warning("Task %s is nobody's: its header %s %s.", task.name, HEADER, fault)
+        label = None
+    setattr(task.request, BEFORE, situation())
+    # An eager task without a header runs where it was called, as whoever acts there.
+    if label is not None or not task.request.is_eager:
+        restore(alone(label))
+
+
+def end_task(task: Any, **kwargs: Any) -> None:
+    if (before := task.request.__dict__.pop(BEFORE, None)) is not None:
+        restore(before)
+
+
+signals.before_task_publish.connect(send_actor, dispatch_uid="django_audit_fields.send_actor")
+signals.task_prerun.connect(begin_task, dispatch_uid="django_audit_fields.begin_task")
+signals.task_postrun.connect(end_task, dispatch_uid="django_audit_fields.end_task")
