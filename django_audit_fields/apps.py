@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
 
-from . import impersonation, session
+from . import catalog, impersonation, session
 
 
 class AuditFieldsConfig(AppConfig):
@@ -19,3 +20,8 @@ class AuditFieldsConfig(AppConfig):
         )
         session.carry_on_open_connections()
         impersonation.connect()
+        post_migrate.connect(
+            catalog.drop_unused_functions,
+            sender=self,
+            dispatch_uid="django_audit_fields.drop_unused_functions",
+        )

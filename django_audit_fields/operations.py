@@ -16,8 +16,8 @@ from .conf import NOBODY_MODES
 from .triggers import ROLES, Stamping, install_sql, quote_identifier, quote_literal, remove_sql
 
 
-class InstallAuditTriggers(Operation):
-    """Put the triggers on a table that exists already; backwards takes them off again.
+class AuditTriggersOperation(Operation):
+    """What the two operations share.
 
     schema: None takes the table that the search path finds.
     created_at …: the column's name, or None when the table has no such column.
@@ -39,10 +39,12 @@ class InstallAuditTriggers(Operation):
         nobody: str | None = None,
     ) -> None:
         if strict is not None and not isinstance(strict, bool):
-            raise TypeError(f"InstallAuditTriggers' strict is True, False or None, not {strict!r}.")
+            raise TypeError(
+                f"{type(self).__name__}' strict is True, False or None, not {strict!r}."
+            )
         if nobody is not None and nobody not in NOBODY_MODES:
             raise ValueError(
-                f"InstallAuditTriggers' nobody is one of {', '.join(map(repr, NOBODY_MODES))} "
+                f"{type(self).__name__}' nobody is one of {', '.join(map(repr, NOBODY_MODES))} "
                 f"or None, not {nobody!r}."
             )
         self.table = table
@@ -52,11 +54,19 @@ class InstallAuditTriggers(Operation):
         named = zip(ROLES, (created_at, updated_at, created_by, updated_by), strict=True)
         self.columns = {role: column for role, column in named if column is not None}
         if not self.columns:
-            raise ValueError(f"InstallAuditTriggers has no column left to fill in {table!r}.")
+            raise ValueError(f"{type(self).__name__} has no column left to fill in {table!r}.")
         if len(set(self.columns.values())) < len(self.columns):
             raise ValueError(
-                f"InstallAuditTriggers fills each column of {table!r} once: {self.columns!r}."
+                f"{type(self).__name__} fills each column of {table!r} once: {self.columns!r}."
             )
+
+    @property
+    def place(self) -> str:
+        return self.table if self.schema is None else f"{self.schema}.{self.table}"
+
+    @property
+    def stamping(self) -> Stamping:
+        return Stamping.of(self.columns, strict=self.strict, nobody=self.nobody)
 
     @property
     def table_literal(self) -> str:
@@ -66,26 +76,12 @@ class InstallAuditTriggers(Operation):
     def state_forwards(self, app_label: str, state: Any) -> None:
         """No model changes."""
 
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
+    def install(self, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> None:
         if self.applies_to(app_label, schema_editor):
-            stamping = Stamping.of(self.columns, strict=self.strict, nobody=self.nobody)
-            schema_editor.execute(
-                install_sql(self.table_literal, stamping, checks_columns=True), params=None
-            )
+            sql = install_sql(self.table_literal, self.stamping, checks_columns=True)
+            schema_editor.execute(sql, params=None)
 
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
+    def remove(self, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> None:
         if self.applies_to(app_label, schema_editor):
             schema_editor.execute(remove_sql(self.table_literal), params=None)
 
@@ -95,10 +91,60 @@ class InstallAuditTriggers(Operation):
             connection.alias, app_label
         )
 
+
+class InstallAuditTriggers(AuditTriggersOperation):
+    """Put the triggers on a table that exists already; backwards takes them off again."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: Any,
+        to_state: Any,
+    ) -> None:
+        self.install(app_label, schema_editor)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: Any,
+        to_state: Any,
+    ) -> None:
+        self.remove(app_label, schema_editor)
+
     def describe(self) -> str:
-        name = self.table if self.schema is None else f"{self.schema}.{self.table}"
-        return f"Install audit triggers on {name}"
+        return f"Install audit triggers on {self.place}"
 
     @property
     def migration_name_fragment(self) -> str:
         return f"audit_{self.table.lower()}"
+
+
+class RemoveAuditTriggers(AuditTriggersOperation):
+    """Take off what InstallAuditTriggers put on; backwards puts it on again, so say the same."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: Any,
+        to_state: Any,
+    ) -> None:
+        self.remove(app_label, schema_editor)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: Any,
+        to_state: Any,
+    ) -> None:
+        self.install(app_label, schema_editor)
+
+    def describe(self) -> str:
+        return f"Remove audit triggers from {self.place}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"unaudit_{self.table.lower()}"
