@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_save
 
 from . import catalog, impersonation, session
 
@@ -15,6 +15,9 @@ class AuditFieldsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        # Not at the top: models can be imported only once the apps are loaded.
+        from . import checks, signals  # noqa: F401  # checks register themselves
+
         connection_created.connect(
             session.carry_on_new_connection, dispatch_uid="django_audit_fields.carry"
         )
@@ -25,3 +28,4 @@ class AuditFieldsConfig(AppConfig):
             sender=self,
             dispatch_uid="django_audit_fields.drop_unused_functions",
         )
+        pre_save.connect(signals.stamp_actor, dispatch_uid="django_audit_fields.stamp_actor")

@@ -1,0 +1,223 @@
+"""Writes of many rows at once, for which Django sends no signals."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, NamedTuple, Self, TypeVar
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import models
+from django.db.models.constants import OnConflict
+from django.utils import timezone
+
+from .actors import NoActorError, is_preserving, label_of
+from .stamping import (
+    AUDIT_NAMES,
+    CREATED,
+    audit_names,
+    fill_missing,
+    is_stamped_by_trigger,
+    next_time,
+    recall,
+    remember,
+    require_actor,
+    required_actor,
+    stamped,
+    updated_names,
+    write_back,
+)
+
+_Model = TypeVar("_Model", bound=models.Model)
+
+
+class Stamp(NamedTuple):
+    """One actor and one time for all the rows of a call."""
+
+    updated_at: datetime
+    updated_by: str
+
+
+#: The stamp of the `bulk_update` that is under way, which writes through `update`.
+_bulk_stamp: ContextVar[Stamp | None] = ContextVar("audit_bulk_stamp", default=None)
+
+
+@contextlib.contextmanager
+def bulk_stamp(stamp: Stamp) -> Iterator[None]:
+    token = _bulk_stamp.set(stamp)
+    try:
+        yield
+    finally:
+        _bulk_stamp.reset(token)
+
+
+class AuditQuerySet(models.QuerySet[_Model]):
+    """A QuerySet whose `update`, `bulk_create` and `bulk_update` stamp what they write."""
+
+    def created_by_actor(self, actor: Any) -> Self:
+        """Rows that `actor`, a user or a label, created."""
+        return self.filter(created_by=label_of(actor))
+
+    def updated_by_actor(self, actor: Any) -> Self:
+        """Rows that `actor`, a user or a label, changed last."""
+        return self.filter(updated_by=label_of(actor))
+
+    def updated_since(self, when: datetime) -> Self:
+        """Rows created or changed at `when` or later."""
+        return self.filter(updated_at__gte=when)
+
+    def update(self, **kwargs: Any) -> int:
+        names = updated_names(self.model)
+        if not kwargs or not names or is_preserving():
+            return super().update(**kwargs)
+        stamp = _bulk_stamp.get() or Stamp(timezone.now(), required_actor(self.model))
+        values = {name: value for name, value in kwargs.items() if name not in AUDIT_NAMES}
+        values.update((name, getattr(stamp, name)) for name in names)
+        return super().update(**values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def get_or_create(
+        self, defaults: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> tuple[_Model, bool]:
+        try:
+            self._require_actor()
+        except NoActorError:
+            # Reading needs no actor, and Django would open a block before the row proves missing.
+            self._for_write = True
+            with contextlib.suppress(ObjectDoesNotExist):
+                return self.get(**kwargs), False
+            raise
+        return super().get_or_create(defaults, **kwargs)
+
+    get_or_create.alters_data = True  # type: ignore[attr-defined]
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> tuple[_Model, bool]:
+        self._require_actor()
+        return super().update_or_create(defaults, create_defaults, **kwargs)
+
+    update_or_create.alters_data = True  # type: ignore[attr-defined]
+
+    def _require_actor(self) -> None:
+        if audit_names(self.model) and not is_preserving():
+            required_actor(self.model)
+
+    def bulk_create(
+        self,
+        objs: Iterable[_Model],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[_Model]:
+        names = audit_names(self.model)
+        options = (batch_size, ignore_conflicts, update_conflicts)
+        if not names:
+            return super().bulk_create(objs, *options, update_fields, unique_fields)
+        objs = list(objs)
+        require_actor(self.model, objs)
+        if update_conflicts and update_fields and not is_preserving():
+            update_fields = [
+                *(name for name in update_fields if name not in AUDIT_NAMES),
+                *updated_names(self.model),
+            ]
+        before = [tuple(map(obj.__dict__.get, names)) for obj in objs]
+        self._stamp_inserts(objs, names)
+        try:
+            with stamped():
+                created = super().bulk_create(objs, *options, update_fields, unique_fields)
+        except BaseException:
+            for obj, values in zip(objs, before, strict=True):
+                obj.__dict__.update(zip(names, values, strict=True))
+            raise
+        if not ignore_conflicts:
+            for obj in objs:
+                remember(obj)
+        return created
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+    def _stamp_inserts(self, objs: Sequence[_Model], names: Collection[str]) -> None:
+        if is_preserving():
+            for obj in objs:
+                if any(obj.__dict__.get(name) is None for name in names):
+                    fill_missing(obj.__dict__, names, required_actor(self.model))
+            return
+        stamps: dict[str, Any] = {}
+        fill_missing(stamps, names, required_actor(self.model))
+        for obj in objs:
+            obj.__dict__.update(stamps)
+
+    def _insert(
+        self,
+        objs: Sequence[_Model],
+        fields: Sequence[models.Field[Any, Any]],
+        returning_fields: Sequence[models.Field[Any, Any]] | None = None,
+        raw: bool = False,
+        using: str | None = None,
+        on_conflict: OnConflict | None = None,
+        update_fields: Sequence[models.Field[Any, Any]] | None = None,
+        unique_fields: Sequence[models.Field[Any, Any]] | None = None,
+    ) -> list[Any]:
+        audited: list[models.Field[Any, Any]] = []
+        if on_conflict == OnConflict.UPDATE and returning_fields is not None:
+            # An upsert changes rows whose created_* only the database knows.
+            audited = [field for field in fields if field.attname in AUDIT_NAMES]
+        if not audited:
+            return super()._insert(  # type: ignore[misc,no-any-return]
+                objs,
+                fields,
+                returning_fields,
+                raw,
+                using,
+                on_conflict,
+                update_fields,
+                unique_fields,
+            )
+        wanted = list(returning_fields or ())
+        rows = super()._insert(  # type: ignore[misc]
+            objs, fields, [*wanted, *audited], raw, using, on_conflict, update_fields, unique_fields
+        )
+        for obj, row in zip(objs, rows, strict=True):
+            for field, value in zip(audited, row[len(wanted) :], strict=True):
+                obj.__dict__[field.attname] = value
+        return [row[: len(wanted)] for row in rows]
+
+    _insert.alters_data = True  # type: ignore[attr-defined]
+    _insert.queryset_only = False  # type: ignore[attr-defined]
+
+    def bulk_update(
+        self, objs: Iterable[_Model], fields: Iterable[str], batch_size: int | None = None
+    ) -> int:
+        names = updated_names(self.model)
+        if not names or is_preserving():
+            return super().bulk_update(objs, fields, batch_size)
+        objs = tuple(objs)
+        fields = list(fields)
+        kept = [name for name in fields if name not in AUDIT_NAMES]
+        # Only audit columns named: not the caller's to set, but the rows are touched all the same.
+        fields = kept or (fields and sorted(names)[:1])
+        self._for_write = True  # the row to recall is that of the database written to
+        memories = [recall(obj, self.db) for obj in objs]
+        floors = [memory.updated_at for memory in memories if memory.updated_at is not None]
+        stamp = Stamp(next_time(max(floors, default=None)), required_actor(self.model))
+        with bulk_stamp(stamp):
+            count = super().bulk_update(objs, fields, batch_size)
+        trigger_decides = is_stamped_by_trigger(self.model, self.db)
+        for obj, memory in zip(objs, memories, strict=True):
+            row: dict[str, Any] = {name: getattr(memory, name) for name in CREATED}
+            row.update(stamp._asdict())
+            if memory.updated_at is None and trigger_decides:
+                row["updated_at"] = None  # the row may be ahead of this host's clock
+            write_back(obj, row)
+        return count
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]

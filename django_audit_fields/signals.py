@@ -1,0 +1,37 @@
+"""The listener: who is acting, onto the instance that is about to be saved."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import models
+
+from .actors import current_actor, is_preserving
+from .models import TimestampModel
+
+logger = logging.getLogger("django_audit_fields")
+
+
+def stamp_actor(
+    sender: type[models.Model], instance: models.Model, raw: bool = False, **kwargs: Any
+) -> None:
+    """Fill `created_by` and `updated_by` from the current actor.
+
+    The label is also what `TimestampModel` writes in the end, so that another receiver's values for
+    the two do not reach the row. Without this receiver the trigger stamps it.
+    """
+    if raw or not isinstance(instance, TimestampModel):
+        return
+    try:
+        actor = current_actor()
+    except Exception:
+        # The write goes on: with no label from here, the trigger takes app.current_user.
+        logger.exception("The actor of a %s could not be read.", sender._meta.label)
+        return
+    instance._state.audit_actor = actor  # type: ignore[attr-defined]  # for this save only
+    if is_preserving():
+        return
+    instance.updated_by = actor
+    if instance._state.adding:
+        instance.created_by = actor
