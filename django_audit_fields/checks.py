@@ -205,8 +205,7 @@ def check_unmanaged(
     return [
         Warning(
             f"{model._meta.label} is not managed: no migration installs its trigger.",
-            hint=f"Add InstallAuditTriggers({model._meta.db_table!r}) to a migration, and silence "
-            "this once it is there.",
+            hint=f"Add InstallAuditTriggers({model._meta.db_table!r}) to a migration.",
             obj=model,
             id="django_audit_fields.W003",
         )

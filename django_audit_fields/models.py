@@ -99,11 +99,23 @@ class TimestampModel(models.Model):
                 update_fields |= updated_names(model)
         # Here no block of Django's own is open yet, so that an enclosing transaction stays usable.
         require_actor(model, (self,))
+        values, state = self.__dict__, self._state.__dict__
+        before = [(name, values.get(name, _ABSENT)) for name in audit_names(model)]
+        memory = state.get("audit_memory")
         try:
             super().save_base(raw, force_insert, force_update, using, update_fields)
+        except BaseException:
+            # Whoever raised after the row was written, say a post_save receiver, left it written.
+            if state.get("audit_memory") is memory:
+                for name, value in before:
+                    if value is _ABSENT:
+                        values.pop(name, None)
+                    else:
+                        values[name] = value
+            raise
         finally:
             # What the listener said holds for this save only.
-            self._state.__dict__.pop("audit_actor", None)
+            state.pop("audit_actor", None)
 
     def _save_table(
         self, raw: bool = False, cls: type[models.Model] | None = None, *args: Any, **kwargs: Any
@@ -131,20 +143,11 @@ class TimestampModel(models.Model):
     ) -> Any:
         names = AUDIT_NAMES.intersection(field.attname for field in fields)
         values = self.__dict__
-        before = {name: values.get(name, _ABSENT) for name in names}
         if not is_preserving():
             values.update(dict.fromkeys(names))
         if names:
             fill_missing(values, names, self._actor_of_save(using))
-        try:
-            return super()._do_insert(manager, using, fields, *args, **kwargs)  # type: ignore[misc]
-        except BaseException:
-            for name, value in before.items():
-                if value is _ABSENT:
-                    values.pop(name, None)
-                else:
-                    values[name] = value
-            raise
+        return super()._do_insert(manager, using, fields, *args, **kwargs)  # type: ignore[misc]
 
     def _do_update(  # type: ignore[override]  # Django 5.2 passes one argument less
         self,

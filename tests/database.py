@@ -1,0 +1,45 @@
+"""Questions to ask of a row, past every layer that is under test."""
+
+from django.db import connections
+
+COLUMNS = ("created_at", "created_by", "updated_at", "updated_by")
+
+
+def row_of(instance, using="default"):
+    """The four columns as the database has them, by plain SQL."""
+    model = next(
+        model
+        for model in [type(instance)._meta.concrete_model, *instance._meta.all_parents]
+        if any(field.attname == "created_at" for field in model._meta.local_concrete_fields)
+    )
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    columns = ", ".join(map(quote, COLUMNS))
+    key = model._meta.pk
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE {quote(key.column)} = %s",
+            [key.get_db_prep_value(getattr(instance, key.attname), connection)],
+        )
+        values = cursor.fetchone()
+    if connection.vendor != "postgresql":
+        field = model._meta.get_field("created_at")
+        for converter in connection.ops.get_db_converters(field.get_col(model._meta.db_table)):
+            values = [
+                converter(value, None, connection) if column.endswith("_at") else value
+                for column, value in zip(COLUMNS, values, strict=True)
+            ]
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def people_of(instance, using="default"):
+    row = row_of(instance, using)
+    return row["created_by"], row["updated_by"]
+
+
+def assert_equals_row(instance, using="default"):
+    """What is in memory, without asking for anything deferred, is what the row holds."""
+    row = row_of(instance, using)
+    in_memory = {name: instance.__dict__[name] for name in COLUMNS if name in instance.__dict__}
+    assert in_memory == {name: row[name] for name in in_memory}
+    assert {name: getattr(instance, name) for name in COLUMNS} == row

@@ -1,0 +1,228 @@
+"""Every ID: when it speaks, and in which words."""
+
+import pytest
+from django.core.checks import Error, Warning
+from django.db import models
+from django.test import override_settings
+from django.test.utils import isolate_apps
+
+from django_audit_fields import checks
+from django_audit_fields.models import TimestampModel
+
+AUDIT = "django_audit_fields.middleware.AuditMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+def label_of_user(user):
+    return user.get_username()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"ACTOR": label_of_user},
+        {"ACTOR": "tests.test_checks.label_of_user"},
+        {"FALLBACK": "x" * 50, "STRICT": True, "NOBODY": "refuse"},
+        {"NOBODY": "session_user"},
+    ],
+)
+def test_usable_settings_pass(given):
+    """All keys are optional, and each has more than one value."""
+    with override_settings(AUDIT_FIELDS=given):
+        assert checks.check_settings() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            ["STRICT"],
+            Error(
+                "AUDIT_FIELDS must be a dictionary, not ['STRICT'].",
+                hint='Write AUDIT_FIELDS = {"FALLBACK": "system"} or leave it out.',
+                id="django_audit_fields.E001",
+            ),
+        ),
+        (
+            {"FALL_BACK": "x"},
+            Error(
+                "AUDIT_FIELDS has an unknown key: 'FALL_BACK'.",
+                hint="Use one of ACTOR, FALLBACK, STRICT, NOBODY.",
+                id="django_audit_fields.E001",
+            ),
+        ),
+        (
+            {"FALLBACK": ""},
+            Error(
+                "AUDIT_FIELDS['FALLBACK'] is empty.",
+                hint="Set a label of 1 to 50 characters, such as 'system'.",
+                id="django_audit_fields.E002",
+            ),
+        ),
+        (
+            {"FALLBACK": "x" * 51},
+            Error(
+                "AUDIT_FIELDS['FALLBACK'] has 51 characters, at most 50 are allowed.",
+                hint="Set a label of 1 to 50 characters, such as 'system'.",
+                id="django_audit_fields.E002",
+            ),
+        ),
+        (
+            {"FALLBACK": None},
+            Error(
+                "AUDIT_FIELDS['FALLBACK'] is not text but NoneType.",
+                hint="Set a label of 1 to 50 characters, such as 'system'.",
+                id="django_audit_fields.E002",
+            ),
+        ),
+        (
+            {"ACTOR": "nowhere.user_label"},
+            Error(
+                "AUDIT_FIELDS['ACTOR'] cannot be imported: 'nowhere.user_label' "
+                "(ModuleNotFoundError: No module named 'nowhere').",
+                hint="Set a callable(user) -> str or its path, such as "
+                "'django_audit_fields.actors.user_label'.",
+                id="django_audit_fields.E003",
+            ),
+        ),
+        (
+            {"ACTOR": 7},
+            Error(
+                "AUDIT_FIELDS['ACTOR'] is not callable: 7.",
+                hint="Set a callable(user) -> str or its path, such as "
+                "'django_audit_fields.actors.user_label'.",
+                id="django_audit_fields.E003",
+            ),
+        ),
+        (
+            {"STRICT": "yes"},
+            Error(
+                "AUDIT_FIELDS['STRICT'] is 'yes'.",
+                hint="Set True or False.",
+                id="django_audit_fields.E004",
+            ),
+        ),
+        (
+            {"NOBODY": "ignore"},
+            Error(
+                "AUDIT_FIELDS['NOBODY'] is 'ignore'.",
+                hint="Set one of 'fallback', 'session_user', 'refuse'.",
+                id="django_audit_fields.E005",
+            ),
+        ),
+    ],
+)
+def test_unusable_settings_are_named(given, expected):
+    """Each error names the setting, its value and what to write instead."""
+    with override_settings(AUDIT_FIELDS=given):
+        assert checks.check_settings() == [expected]
+
+
+def test_missing_middleware_is_named():
+    """Without it every request acts as nobody, which no other error would show."""
+    with override_settings(MIDDLEWARE=[AUTHENTICATION]):
+        assert checks.check_middleware() == [
+            Warning(
+                "AuditMiddleware is not installed: requests have no actor.",
+                hint=f"Add {AUDIT!r} to MIDDLEWARE, after AuthenticationMiddleware.",
+                id="django_audit_fields.W001",
+            )
+        ]
+
+
+def test_misplaced_middleware_is_named():
+    """It belongs behind the one that knows the user."""
+    with override_settings(MIDDLEWARE=[AUDIT, AUTHENTICATION]):
+        assert checks.check_middleware() == [
+            Warning(
+                "AuditMiddleware stands before AuthenticationMiddleware.",
+                hint=f"Move {AUDIT!r} behind {AUTHENTICATION!r} in MIDDLEWARE: what lies between "
+                "them would act in the user's name before there is one.",
+                id="django_audit_fields.W005",
+            )
+        ]
+
+
+@pytest.mark.parametrize("before", [[AUTHENTICATION], []])
+def test_placed_middleware_passes(before):
+    """Behind Django's own, or without it: authentication may be the project's."""
+    with override_settings(MIDDLEWARE=[*before, AUDIT]):
+        assert checks.check_middleware() == []
+
+
+@isolate_apps("tests.testapp")
+def test_user_with_a_key_too_long_for_a_label_is_named(monkeypatch):
+    """Unless the project makes labels of its own."""
+
+    class Person(models.Model):
+        email = models.CharField(max_length=254, primary_key=True)
+
+        class Meta:
+            app_label = "testapp"
+
+    monkeypatch.setattr(checks, "get_user_model", lambda: Person)
+    assert checks.check_user_label() == [
+        Warning(
+            "The primary key of testapp.Person may have 254 characters: no usable label.",
+            hint="Set AUDIT_FIELDS['ACTOR'] to a callable(user) that answers a label of "
+            "1 to 50 characters.",
+            obj=Person,
+            id="django_audit_fields.W004",
+        )
+    ]
+    with override_settings(AUDIT_FIELDS={"ACTOR": label_of_user}):
+        assert checks.check_user_label() == []
+
+
+def test_the_usual_user_passes():
+    """An integer key is a label."""
+    assert checks.check_user_label() == []
+
+
+class Anywhere:
+    """Sends nothing anywhere in particular."""
+
+
+def test_other_vendor_is_named(settings):
+    """Layers 1 and 2 work there, and the third is missing."""
+    from django.db import connections
+
+    connections.settings["lite"] = connections.configure_settings(
+        {"default": {}, "lite": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    )["lite"]
+    try:
+        assert checks.check_vendors() == [
+            Warning(
+                "Database 'lite' is not PostgreSQL: no trigger keeps its rows right.",
+                hint="Writes past the ORM are not stamped there; move audited models to "
+                "PostgreSQL.",
+                id="django_audit_fields.W002",
+            )
+        ]
+    finally:
+        del connections.settings["lite"]
+        if hasattr(connections._connections, "lite"):
+            delattr(connections._connections, "lite")
+    assert checks.check_vendors() == []
+
+
+@isolate_apps("tests.testapp")
+def test_unmanaged_model_is_named(monkeypatch):
+    """No migration makes its table, and so none gives it a trigger."""
+
+    class Charge(TimestampModel):
+        class Meta:
+            app_label = "testapp"
+            managed = False
+            db_table = "old_charge"
+
+    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
+    assert checks.check_unmanaged() == [
+        Warning(
+            "testapp.Charge is not managed: no migration installs its trigger.",
+            hint="Add InstallAuditTriggers('old_charge') to a migration.",
+            obj=Charge,
+            id="django_audit_fields.W003",
+        )
+    ]
