@@ -335,6 +335,15 @@ def label_from(actor: Any, user: Any) -> str:
     return plain_text(answer)
 
 
+def label_for(actor: Any) -> str:
+    """The label that rows written by `actor`, a user or a label, carry. Raises what `ACTOR` raises."""
+    actor = checked_actor(actor)
+    if isinstance(actor, str):
+        return actor
+    settings = audit_settings()
+    return label_from(settings.actor, actor) if is_somebody(actor) else settings.fallback
+
+
 @contextmanager
 def working_out() -> Iterator[None]:
     resolving, acting = _resolving.set(True), _acting.set(_NOBODY)

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from .actors import label_of
+from .actors import user_label
 from .conf import DEFAULTS, audit_settings
 from .stamping import audit_names
 
@@ -45,7 +45,7 @@ def people_by_label(labels: Iterable[str]) -> dict[str, str]:
         except ValidationError:
             continue
     users = user_model._default_manager.filter(pk__in=keys) if keys else ()
-    return {label_of(user) or "": str(user) for user in users}
+    return {user_label(user): str(user) for user in users}
 
 
 def _displayed(names: Any) -> Any:

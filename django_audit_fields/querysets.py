@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models.constants import OnConflict
 from django.utils import timezone
 
-from .actors import NoActorError, is_preserving, label_of
+from .actors import NoActorError, is_preserving, label_for
 from .stamping import (
     AUDIT_NAMES,
     CREATED,
@@ -58,11 +58,11 @@ class AuditQuerySet(models.QuerySet[_Model]):
 
     def created_by_actor(self, actor: Any) -> Self:
         """Rows that `actor`, a user or a label, created."""
-        return self.filter(created_by=label_of(actor))
+        return self.filter(created_by=label_for(actor))
 
     def updated_by_actor(self, actor: Any) -> Self:
         """Rows that `actor`, a user or a label, changed last."""
-        return self.filter(updated_by=label_of(actor))
+        return self.filter(updated_by=label_for(actor))
 
     def updated_since(self, when: datetime) -> Self:
         """Rows created or changed at `when` or later."""
