@@ -336,7 +336,7 @@ def label_from(actor: Any, user: Any) -> str:
 
 
 def label_for(actor: Any) -> str:
-    """The label that rows written by `actor`, a user or a label, carry. Raises what `ACTOR` raises."""
+    """The label that rows written by `actor` carry. Raises what `ACTOR` raises."""
     actor = checked_actor(actor)
     if isinstance(actor, str):
         return actor

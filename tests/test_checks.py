@@ -155,7 +155,7 @@ def test_placed_middleware_passes(before):
 def test_user_with_a_key_too_long_for_a_label_is_named(monkeypatch):
     """Unless the project makes labels of its own."""
 
-    class Person(models.Model):
+    class Person(models.Model):  # noqa: DJ008  # never printed
         email = models.CharField(max_length=254, primary_key=True)
 
         class Meta:

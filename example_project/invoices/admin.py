@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+
 from django_audit_fields.admin import AuditAdminMixin
 
 from .models import ARSubledger

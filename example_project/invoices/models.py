@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
+
 from django_audit_fields.models import TimestampModel
 
 
