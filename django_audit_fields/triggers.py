@@ -20,7 +20,7 @@ from django.db.backends.ddl_references import Reference, Statement, Table
 from django.db.models import BaseConstraint, Field, Model
 from django.db.models.signals import class_prepared
 
-from .conf import NOBODY_MODES, audit_settings
+from .conf import ACTOR_VARIABLE, NOBODY_MODES, audit_settings
 
 #: Stands in the comments of functions and triggers; raised when their text or meaning changes.
 VERSION: Final = 1
@@ -56,6 +56,11 @@ def quote_literal(text: str) -> str:
     quoted = "'" + text.replace("'", "''").replace("\\", "\\\\") + "'"
     # The E form means the same whatever standard_conforming_strings says.
     return f"E{quoted}" if "\\" in text else quoted
+
+
+def operator(symbol: str) -> str:
+    """Whatever operators of that name the search path holds."""
+    return f"OPERATOR(pg_catalog.{symbol})"
 
 
 def dollar_quote(text: str, tag: str) -> str:
@@ -145,49 +150,64 @@ class Stamping:
     def function_body(self) -> str:
         return function_body(self.columns)
 
-    def condition(self, event: str) -> str:
-        """The `WHEN` that keeps PL/pgSQL away from rows that miss nothing; empty for every row.
+    @property
+    def actor_sql(self) -> str:
+        """Who is acting as a condition sees it: what the function would call the label."""
+        acting = f"NULLIF(pg_catalog.current_setting({quote_literal(ACTOR_VARIABLE)}, true), '')"
+        match self.nobody:
+            case "refuse":
+                return acting
+            case "session_user":
+                return f"COALESCE({acting}, session_user)"
+        return f"COALESCE({acting}, {quote_literal(self.fallback)})"
 
-        Few and short terms: it is compiled anew for each statement.
+    def condition(self, event: str) -> str:
+        """The `WHEN` that keeps PL/pgSQL away from rows that it would leave as they are.
+
+        Few and short terms: each statement compiles it anew.
         """
-        column = {role: quote_identifier(name) for role, name in self.columns}
-        if self.strict and set(column) & set(LABEL_ROLES):
-            return (
-                ""  # whose row it is stands in a setting, and reading that costs more than the call
-            )
-        terms = []
-        if event == "INSERT":
-            if {"created_at", "updated_at"} <= set(column):
-                # One comparison that is also unknown when either is missing.
-                terms.append(
-                    f"NEW.{column['created_at']} OPERATOR(pg_catalog.<=) NEW.{column['updated_at']}"
-                )
-            else:
-                terms += [
-                    f"NEW.{column[role]} IS NOT NULL" for role in TIME_ROLES if role in column
-                ]
-            terms += [
-                f"NEW.{column[role]} OPERATOR(pg_catalog.<>) ''"
-                for role in LABEL_ROLES
-                if role in column
-            ]
-        else:
-            if name := column.get("updated_at"):
-                terms.append(f"NEW.{name} OPERATOR(pg_catalog.>) OLD.{name}")
-            if name := column.get("updated_by"):
-                terms.append(f"NEW.{name} OPERATOR(pg_catalog.<>) OLD.{name}")
-                terms.append(f"NEW.{name} OPERATOR(pg_catalog.<>) ''")
-            terms += [
-                f"NEW.{column[role]} OPERATOR(pg_catalog.=) OLD.{column[role]}"
-                for role in ("created_at", "created_by")
-                if role in column
-            ]
+        terms = self.insert_terms() if event == "INSERT" else self.update_terms()
         return f"({' AND '.join(terms)}) IS NOT TRUE"
+
+    def insert_terms(self) -> list[str]:
+        new = {role: f"NEW.{quote_identifier(name)}" for role, name in self.columns}
+        times = [new[role] for role in TIME_ROLES if role in new]
+        labels = [new[role] for role in LABEL_ROLES if role in new]
+        if len(times) == 2:
+            # One comparison that is unknown when either is missing, too.
+            terms = [f"{times[0]} {operator('<=')} {times[1]}"]
+        else:
+            terms = [f"{time} IS NOT NULL" for time in times]
+        if not self.strict:
+            return [*terms, *(f"{label} {operator('<>')} ''" for label in labels)]
+        # Asked once, since asking is dear.
+        if len(labels) == 2:
+            terms.append(f"{labels[0]} {operator('=')} {labels[1]}")
+        return [*terms, *(f"{label} {operator('=')} {self.actor_sql}" for label in labels[-1:])]
+
+    def update_terms(self) -> list[str]:
+        new = {role: f"NEW.{quote_identifier(name)}" for role, name in self.columns}
+        old = {role: f"OLD.{quote_identifier(name)}" for role, name in self.columns}
+        terms = []
+        if "updated_at" in new:
+            terms.append(f"{new['updated_at']} {operator('>')} {old['updated_at']}")
+        if "created_at" in new:
+            terms.append(f"{new['created_at']} {operator('=')} {old['created_at']}")
+        if "created_by" in new:
+            # An empty one is for the function, lest a move to another partition would fill it.
+            terms.append(f"NULLIF({new['created_by']}, '') {operator('=')} {old['created_by']}")
+        if "updated_by" in new:
+            by_actor = f"{new['updated_by']} {operator('=')} {self.actor_sql}"
+            changed = f"NULLIF({new['updated_by']}, '') {operator('<>')} {old['updated_by']}"
+            terms.append(by_actor if self.strict else f"({changed} OR {by_actor})")
+        if self.strict and {"created_by", "updated_by"} <= set(new):
+            # Whoever moves another's row to another partition has to say so to its INSERT trigger.
+            terms.append(f"{new['created_by']} {operator('=')} {new['updated_by']}")
+        return terms
 
     def definition(self, event: str) -> str:
         """The end of CREATE TRIGGER: everything after the table's name but the function's name."""
-        condition = self.condition(event)
-        return f"FOR EACH ROW WHEN ({condition})" if condition else "FOR EACH ROW"
+        return f"FOR EACH ROW WHEN ({self.condition(event)})"
 
 
 @cache
