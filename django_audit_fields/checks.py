@@ -1,11 +1,13 @@
-"""System checks: one function for each thing that a project can get wrong, without a query.
+"""System checks: one function for each thing that a project can get wrong.
+
+Only `check_database` queries, and only the databases that it is given.
 
 The IDs are documented in the README and are never used again for something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -16,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models, router
 from django.utils.module_loading import import_string
 
+from .catalog import differences
 from .conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, label_fault
 from .models import TimestampModel
 from .stamping import audit_names
@@ -211,4 +214,23 @@ def check_unmanaged(
         )
         for model in _audited_models(app_configs)
         if not model._meta.managed
+    ]
+
+
+@register(Tags.database)
+def check_database(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """W010: what `audit_triggers check` finds. Only warns, since `migrate` asks it first."""
+    return [
+        Warning(
+            f"{difference}.",
+            hint=f"Run `manage.py audit_triggers install --database {alias}`.",
+            id="django_audit_fields.W010",
+        )
+        for alias in databases or ()
+        if connections[alias].vendor == "postgresql"
+        for difference in differences(connections[alias])
     ]

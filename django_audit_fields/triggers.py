@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 from django.apps import apps
+from django.core.checks import CheckMessage, Error
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Reference, Statement, Table
 from django.db.models import BaseConstraint, Field, Model
@@ -553,6 +554,21 @@ class AuditTrigger(BaseConstraint):
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """A row is never invalid: what it lacks, the trigger fills."""
 
+    def check(self, model: type[Model], connection: Any) -> list[CheckMessage]:
+        if audit_fields_of(model):
+            return []
+        return [
+            Error(
+                f"{model._meta.label} has an AuditTrigger and none of the fields it fills.",
+                hint="Derive it from TimestampModel, or take the trigger off.",
+                obj=model,
+                id="django_audit_fields.E011",
+            )
+        ]
+
+    # Its name up to Django 5.2.
+    _check = check
+
     def deconstruct(self) -> Any:
         path, args, kwargs = super().deconstruct()
         for name in ("strict", "nobody"):
@@ -594,16 +610,17 @@ def named_triggers(model: type[Model]) -> list[AuditTrigger]:
 def bind_named_triggers(model: type[Model]) -> None:
     """Tell the triggers that a model names about its columns.
 
-    Drop them where it has none: a proxy or a child table inherits its abstract base's `Meta`.
+    Drop them where the columns are another table's: a proxy, or the child table of multi-table
+    inheritance, may inherit the `Meta` of an abstract base.
     """
     named = named_triggers(model)
     if not named:
         return
     options = model._meta
-    if audit_fields_of(model) and not options.proxy:
+    if audit_fields_of(model):
         for trigger in named:
             trigger.bind(model)
-    else:
+    elif options.proxy or any(audit_fields_of(parent) for parent in options.all_parents):
         set_constraints(
             model, [entry for entry in options.constraints if not isinstance(entry, AuditTrigger)]
         )
