@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import signal
@@ -19,6 +20,13 @@ from embedded_database import connect, database_url, embedded_server
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--without-triggers",
+        action="store_true",
+        help="disable the third layer first, to see that the table then says FAIL",
+    )
+    options = parser.parse_args()
     # As an exception, a termination passes through every block that stops something.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     start = time.monotonic()
@@ -39,9 +47,14 @@ def main() -> int:
             archive = evidence.Archive(dsn, password)
             stack.callback(archive.close)
             stack.callback(connection.close)
+            if options.without_triggers:
+                archive.disable_triggers()
+                stack.callback(archive.enable_triggers)
             archive.install_witness()
             stack.callback(archive.remove_witness)
             stage = Stage(archive, dsn, password)
+            # Also when a scenario breaks off: what was seen until then tells why.
+            stack.callback(lambda: say(f"\n{report.table(stage.outcomes, stage.names())}\n"))
             say("Importing the ledger …")
             scenarios.import_a_file(stage)
             say("Starting the web server …")
@@ -53,12 +66,10 @@ def main() -> int:
             scenarios.write_sql(stage, entry)
             say("Breaking the listener …")
             scenarios.break_the_listener(stage)
-    outcomes = stage.outcomes
-    say(f"\n{report.table(outcomes, stage.names())}\n")
-    wrong = sum(not outcome.passed for outcome in outcomes)
-    rows = sum(outcome.expected.rows for outcome in outcomes)
+    wrong = sum(not outcome.passed for outcome in stage.outcomes)
+    rows = sum(outcome.expected.rows for outcome in stage.outcomes)
     say(
-        f"{len(outcomes) - wrong} of {len(outcomes)} ways of writing are right, "
+        f"{len(stage.outcomes) - wrong} of {len(stage.outcomes)} ways of writing are right, "
         f"{rows} rows in {time.monotonic() - start:.0f} s."
     )
     return 1 if wrong else 0

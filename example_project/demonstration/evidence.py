@@ -86,6 +86,18 @@ class Archive:
     def remove_witness(self) -> None:
         self.connection.execute(REMOVE_WITNESS)
 
+    def disable_triggers(self) -> None:
+        for table in COLUMNS:
+            self.connection.execute(
+                sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(sql.Identifier(table))
+            )
+
+    def enable_triggers(self) -> None:
+        for table in COLUMNS:
+            self.connection.execute(
+                sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(sql.Identifier(table))
+            )
+
     def now(self) -> datetime.datetime:
         row = self.connection.execute("SELECT clock_timestamp() AS now").fetchone()
         assert row is not None
@@ -138,21 +150,24 @@ class Archive:
         return [row["key"] for row in self.connection.execute(query, parameters)]
 
 
-def stamping_layer(operation: str, arrived: Stamp, stored: Stamp, *, through_django: bool) -> str:
-    """Which layer wrote what the statement's operation had to stamp."""
-    names = ["updated_by"] if operation == "UPDATE" else ["created_by", "updated_by"]
-    times = ["updated_at"] if operation == "UPDATE" else ["created_at", "updated_at"]
-    by_trigger = [
-        any(getattr(arrived, name) != getattr(stored, name) for name in group)
-        for group in (times, names)
-    ]
-    if through_django:
-        parts = [
-            "3 trigger" if by_trigger[0] else "1 model",
-            "3 trigger" if by_trigger[1] else "2 listener",
-        ]
+def stamping_layer(operation: str, arrived: Stamp, stored: Stamp, *, python: str | None) -> str:
+    """Which layer wrote what an INSERT or UPDATE has to stamp.
+
+    `python`: what filled the names in Django, None for a statement that named none of the columns.
+    """
+    names, times = ["updated_by"], ["updated_at"]
+    if operation == "INSERT":
+        names, times = ["created_by", *names], ["created_at", *times]
+
+    def is_changed(columns: list[str]) -> bool:
+        return any(getattr(arrived, column) != getattr(stored, column) for column in columns)
+
+    if python is not None:
+        layers = ["3 trigger" if is_changed(times) else "1 model"]
+        layers.append("3 trigger" if is_changed(names) else python)
+    elif operation == "INSERT":
+        layers = ["3 trigger" if is_changed(names + times) else "3 default"]
     else:
-        # An UPDATE has no defaults: its columns arrive as they were, or as the statement says.
-        early = "3 default" if operation == "INSERT" else "the statement"
-        parts = ["3 trigger" if late else early for late in by_trigger]
-    return " + ".join(dict.fromkeys(parts))
+        # The columns arrive as they were, and the trigger says what they are now.
+        layers = ["3 trigger"]
+    return " + ".join(dict.fromkeys(layers))

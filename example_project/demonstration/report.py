@@ -20,7 +20,8 @@ class Expectation:
     how: str
     created_by: str | None
     updated_by: str | None
-    through_django: bool
+    #: what filled the names in Python, None for plain SQL
+    python: str | None
     #: the clock before and after the write
     start: datetime.datetime
     end: datetime.datetime
@@ -56,10 +57,10 @@ def judge(expected: Expectation, evidence: Evidence) -> Outcome:
         if key not in evidence.arrived:
             faults.append(f"row {key}: nobody saw it being written")
             continue
+        if wrong:
+            continue
         operation, arrived = evidence.arrived[key]
-        layers[
-            stamping_layer(operation, arrived, stamp, through_django=expected.through_django)
-        ] = None
+        layers[stamping_layer(operation, arrived, stamp, python=expected.python)] = None
     sample = next(iter(evidence.stored.values()), None)
     return Outcome(expected, sample, right, faults, " / ".join(layers))
 
@@ -94,9 +95,15 @@ def table(outcomes: list[Outcome], names: Mapping[str, str]) -> str:
             return "(none)"
         return f"{label} ({names[label]})" if label in names else label
 
-    def time(moment: datetime.datetime | None) -> str:
-        return "(none)" if moment is None else f"{moment:%H:%M:%S.%f}"
+    def time(moment: datetime.datetime | None, today: datetime.datetime) -> str:
+        if moment is None:
+            return "(none)"
+        # Rows from before this run have a date worth showing.
+        return f"{moment:%H:%M:%S.%f}" if moment > today else f"{moment:%Y-%m-%d %H:%M}"
 
+    if not outcomes:
+        return "Nothing was written."
+    first = min(outcome.expected.start for outcome in outcomes) - TOLERANCE
     rows = [["scenario", "how it was written", "created_by", "updated_by"]]
     rows[0] += ["created_at", "updated_at", "stamped by", "rows", "result"]
     for outcome in outcomes:
@@ -107,8 +114,8 @@ def table(outcomes: list[Outcome], names: Mapping[str, str]) -> str:
                 outcome.expected.how,
                 person(stamp.created_by),
                 person(stamp.updated_by),
-                time(stamp.created_at),
-                time(stamp.updated_at),
+                time(stamp.created_at, first),
+                time(stamp.updated_at, first),
                 outcome.layer,
                 f"{outcome.right}/{outcome.expected.rows}",
                 "pass" if outcome.passed else "FAIL",

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import io
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest import mock
 
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.models.signals import pre_save
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
 
-from django_audit_fields import acting_as, bind_actor
+from django_audit_fields import acting_as, bind_actor, signals
+from django_audit_fields.middleware import AuditMiddleware
 from invoices.ledger_file import LEDGER_FILE, import_label
 from invoices.management.commands.set_up_clinic import PASSWORD
+from invoices.models import ARSubledger
 
 from .browser import Browser
 from .evidence import LEDGER, LEGACY
@@ -21,6 +31,9 @@ from .stage import Stage, say
 
 #: How many entries each person adds, and how many each then edits.
 ENTRIES = 20
+#: What fills the names in Python: receivers for one instance, our manager for many rows at once.
+LISTENER, MANAGER = "2 listener", "1 manager"
+ENTRY = {"patient_account": "PA-10003", "entry_date": datetime.date(2026, 7, 3), "debit": 75}
 
 
 def import_a_file(stage: Stage) -> None:
@@ -36,7 +49,7 @@ def import_a_file(stage: Stage) -> None:
     else:
         keys = stage.archive.keys_where(LEDGER, "created_by = %s", [label])
         stage.judge(
-            scene, keys, "1 ORM", "CSV import in acting_as()", by=label, rows=lines, django=True
+            scene, keys, "1 ORM", "CSV import in acting_as()", by=label, rows=lines, python=MANAGER
         )
     for user in get_user_model().objects.filter(username__in=["amara", "jonas", "admin"]):
         stage.meet(user)
@@ -80,7 +93,7 @@ def work_in_browsers(stage: Stage, address: str) -> list[str]:
                 f"form: {username} adds, both at once",
                 by=username,
                 rows=ENTRIES,
-                django=True,
+                python=LISTENER,
             )
         scene = stage.scene(changes=entries["amara"] + entries["jonas"])
         list(pool.map(edit, people, [entries["jonas"], entries["amara"]]))
@@ -93,7 +106,7 @@ def work_in_browsers(stage: Stage, address: str) -> list[str]:
                 by=creator,
                 changed_by=username,
                 rows=ENTRIES,
-                django=True,
+                python=LISTENER,
             )
 
     [entry] = entries["amara"][:1]
@@ -106,7 +119,7 @@ def work_in_browsers(stage: Stage, address: str) -> list[str]:
         "Django admin: admin edits amara's",
         by="amara",
         changed_by="admin",
-        django=True,
+        python=LISTENER,
     )
 
     scene = stage.scene(LEGACY, changes=["OLD-31"])
@@ -237,4 +250,93 @@ def write_sql(stage: Stage, entry: str) -> None:
 
 
 def break_the_listener(stage: Stage) -> None:
-    pass
+    """Scenario 4: layer 2 raises, is disconnected, or does not know the user. The write goes on."""
+    scenario = "4 broken listener"
+    amara = stage.person("amara")
+
+    def save() -> list[str]:
+        """One new entry, saved inside a request of amara's."""
+        entries = []
+
+        def view(request: HttpRequest) -> HttpResponse:
+            entries.append(ARSubledger.objects.create(**ENTRY, description="While it was broken"))
+            return HttpResponse()
+
+        request = HttpRequest()
+        request.user = amara
+        with stage.attempt():
+            AuditMiddleware(view)(request)
+        return [str(entry.pk) for entry in entries]
+
+    with logged() as messages:
+        scene = stage.scene()
+        with mock.patch.object(signals, "current_actor", side_effect=RuntimeError("out of order")):
+            keys = save()
+        stage.judge(
+            scene, keys, scenario, "listener raises, amara's request", by="amara", python=LISTENER
+        )
+
+        scene = stage.scene()
+        with disconnected_listener():
+            keys = save()
+        stage.judge(
+            scene,
+            keys,
+            scenario,
+            "listener disconnected, amara's request",
+            by="amara",
+            python=LISTENER,
+        )
+
+        scene = stage.scene(changes=keys)
+        with disconnected_listener(), acting_as(stage.person("jonas")):
+            ARSubledger.objects.filter(pk__in=keys).update(status="disputed")
+        stage.judge(
+            scene,
+            keys,
+            scenario,
+            "listener disconnected, update() by jonas",
+            by="amara",
+            changed_by="jonas",
+            python=MANAGER,
+        )
+
+        scene = stage.scene()
+        with override_settings(AUDIT_FIELDS={"ACTOR": unknown_user}):
+            keys = save()
+        stage.judge(
+            scene, keys, scenario, "ACTOR raises, amara's request", by="system", python=LISTENER
+        )
+    for message in messages:
+        say(f"        logged: {message}")
+
+
+def unknown_user(user: Any) -> str:
+    raise LookupError("the directory does not answer")
+
+
+@contextlib.contextmanager
+def disconnected_listener() -> Iterator[None]:
+    uid = "django_audit_fields.stamp_actor"
+    if not pre_save.disconnect(dispatch_uid=uid):
+        raise RuntimeError("The listener was not connected.")
+    try:
+        yield
+    finally:
+        pre_save.connect(signals.stamp_actor, dispatch_uid=uid)
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[list[str]]:
+    """What the package's logger says meanwhile, instead of on the terminal."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("django_audit_fields")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield messages
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)

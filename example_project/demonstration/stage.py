@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import psycopg
+from django.db import DatabaseError
 
 from embedded_database import ServerError, server_programs
 
@@ -35,6 +37,7 @@ class Stage:
         self._dsn = dsn
         self._password = password
         self._people: dict[str, Any] = {}
+        self._failure: str | None = None
 
     def meet(self, user: Any) -> None:
         self._people[user.get_username()] = user
@@ -60,11 +63,11 @@ class Stage:
         by: str | None,
         changed_by: str | None = None,
         rows: int = 1,
-        django: bool = False,
+        python: str | None = None,
     ) -> None:
         """Compare the rows with who must be in them: a username or a label.
 
-        `django`: the statement came from a model of ours, so what it carried is Python's work.
+        `python`: what filled the names, when the statement came from a model of ours.
         """
         created_by, updated_by = (
             str(self._people[who].pk) if who in self._people else who
@@ -75,15 +78,26 @@ class Stage:
             how=how,
             created_by=created_by,
             updated_by=updated_by,
-            through_django=django,
+            python=python,
             start=scene.start,
             end=self.archive.now(),
             before=scene.before,
             rows=rows,
         )
         outcome = judge(expected, self.archive.evidence(scene.table, keys))
+        if self._failure is not None:
+            outcome.faults.insert(0, self._failure)
+            self._failure = None
         self.outcomes.append(outcome)
         say(f"  {'ok  ' if outcome.passed else 'FAIL'}  {how}")
+
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Inside it, a write that fails is a fault of the row to be judged next."""
+        try:
+            yield
+        except DatabaseError as error:
+            self._failure = " ".join(str(error).split())
 
     def new_code(self) -> str:
         """The key of a new charge, also when earlier runs left theirs."""
@@ -105,7 +119,10 @@ class Stage:
         return psycopg.connect(self._dsn, autocommit=True, password=self._password)
 
     def psql(self, script: str) -> list[str]:
-        """Run the script and answer the values that it printed."""
+        """Run the script and answer the values that it printed.
+
+        A write that PostgreSQL refuses is a fault of the row to be judged next.
+        """
         environment = {**os.environ, **({"PGPASSWORD": self._password} if self._password else {})}
         finished = subprocess.run(
             [find_psql(), "--no-psqlrc", "-qtA", "-v", "ON_ERROR_STOP=1", self._dsn],
@@ -116,7 +133,7 @@ class Stage:
             check=False,
         )
         if finished.returncode != 0:
-            raise RuntimeError(f"psql failed: {finished.stderr}")
+            self._failure = " ".join(finished.stderr.split())
         return finished.stdout.split()
 
 

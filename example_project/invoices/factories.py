@@ -36,7 +36,7 @@ class EntryFactory(factory.django.DjangoModelFactory):
         payment = factory.Trait(
             description=fuzzy.FuzzyChoice(PAYMENTS),
             debit=Decimal(0),
-            credit=fuzzy.FuzzyDecimal(10, 400, precision=2),
+            credit=fuzzy.FuzzyDecimal(10, 180, precision=2),
             status=ARSubledger.Status.SETTLED,
         )
 
