@@ -32,7 +32,7 @@ from .stage import Stage, say
 #: How many entries each person adds, and how many each then edits.
 ENTRIES = 20
 #: What fills the names in Python: receivers for one instance, our manager for many rows at once.
-LISTENER, MANAGER = "2 listener", "1 manager"
+LISTENER, MANAGER = "2 listener", "1 model"
 ENTRY = {"patient_account": "PA-10003", "entry_date": datetime.date(2026, 7, 3), "debit": 75}
 
 

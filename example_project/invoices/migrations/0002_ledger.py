@@ -2,9 +2,9 @@
 
 import django.core.validators
 import django.db.models.functions.datetime
-import django_audit_fields.fields
 from django.db import migrations, models
 
+import django_audit_fields.fields
 import django_audit_fields.triggers
 
 
