@@ -35,7 +35,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Note",
             fields=[
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("text", models.CharField(max_length=200, null=True, unique=True)),
                 ("stamped_by", models.TextField(default="", editable=False)),
                 ("preserved", models.BooleanField(default=False, editable=False)),
