@@ -141,6 +141,43 @@ async def astream(request):
     return StreamingHttpResponse(body())
 
 
+def load(request):
+    """Writes in its user's name, in another's, and again in its own: a part of a busy server."""
+    own, other, number = (request.GET.get(name) for name in ("own", "other", "number"))
+    if other:
+        with crum.impersonate(get_user_model()(pk=other)):
+            Note.objects.create(text=f"{other}:{number}")
+    Note.objects.create(text=f"{own}:{number}")
+
+    def body():
+        yield b"writing "
+        Note.objects.create(text=f"{own}:{number} streamed")
+        yield b"written"
+
+    return StreamingHttpResponse(body())
+
+
+async def aload(request):
+    """The same with awaits in the middle, where other requests get their turn."""
+    own, other, number = (request.GET.get(name) for name in ("own", "other", "number"))
+    await asyncio.sleep(0)
+    if other:
+        with crum.impersonate(get_user_model()(pk=other)):
+            await asyncio.sleep(0.001)
+            await Note.objects.acreate(text=f"{other}:{number}")
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
+    await Note.objects.acreate(text=f"{own}:{number}")
+
+    async def body():
+        yield b"writing "
+        await asyncio.sleep(0.001)
+        await Note.objects.acreate(text=f"{own}:{number} streamed")
+        yield b"written"
+
+    return StreamingHttpResponse(body())
+
+
 def file(request):
     return FileResponse(open(__file__, "rb"))
 
@@ -199,6 +236,7 @@ VIEWS = [
     adecorated,
     agather,
     aimpersonate,
+    aload,
     aread,
     aself,
     astream,
@@ -208,6 +246,7 @@ VIEWS = [
     impersonate,
     late,
     late_inside,
+    load,
     nested,
     nested_impersonating,
     silent,
