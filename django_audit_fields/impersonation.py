@@ -50,6 +50,11 @@ def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
             # that there is no other. Whom this one named stays named.
             crum.set_current_request(request)
             return
+    actors.name_user(False)
+    is_shared = len(signals.current_user_getter.receivers) > 1
+    if is_shared and user is not None and crum.get_current_user() is user:
+        # Another package's answer, handed back by `crum.impersonate`: that package's to change.
+        return
     actors.name_user(user)
 
 

@@ -74,7 +74,7 @@ def site(request, user):
 
 
 def writers():
-    return dict(Note.objects.values_list("text", "written_by"))
+    return dict(Note.objects.values_list("text", "created_by"))
 
 
 def test_request_of_a_user(site, user):

@@ -86,8 +86,8 @@ def test_interleaved_requests(name):
 
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT text, written_by FROM actorapp_note"
-            " WHERE written_by IS DISTINCT FROM split_part(text, ':', 1)"
+            "SELECT text, created_by FROM actorapp_note"
+            " WHERE created_by IS DISTINCT FROM split_part(text, ':', 1)"
         )
         assert cursor.fetchall() == []
     assert Note.objects.count() == 2 * REQUESTS + REQUESTS // 10
