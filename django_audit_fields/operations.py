@@ -6,6 +6,7 @@ change.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import router
@@ -59,6 +60,13 @@ class AuditTriggersOperation(Operation):
             raise ValueError(
                 f"{type(self).__name__} fills each column of {table!r} once: {self.columns!r}."
             )
+
+    def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
+        said: dict[str, Any] = {"table": self.table}
+        said |= {role: self.columns.get(role) for role in ROLES if self.columns.get(role) != role}
+        rules = {"schema": self.schema, "strict": self.strict, "nobody": self.nobody}
+        said |= {name: value for name, value in rules.items() if value is not None}
+        return type(self).__name__, (), said
 
     @property
     def place(self) -> str:
