@@ -17,28 +17,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 from psycopg import sql as psycopg_sql
 from psycopg.errors import InvalidTransactionTermination
-from psycopg.pq import Escaping, PipelineStatus, TransactionStatus
 
 try:
     from string.templatelib import Template  # type: ignore[import-not-found]  # Python 3.14
 except ImportError:
     Template = None
 
-from . import actors
+from . import actors, triggers, wire
+from .actors import is_resolving
 from .conf import ACTOR_VARIABLE, PRESERVE_VARIABLE, audit_settings
 from .statements import Statement, is_plain_select, read_statement
+from .wire import IDLE, IN_ERROR, IN_TRANSACTION, Connection
 
 Execute = Callable[..., Any]
-
-_IDLE: Final = TransactionStatus.IDLE
-_IN_TRANSACTION: Final = TransactionStatus.INTRANS
-_IN_ERROR: Final = TransactionStatus.INERROR
-
-# `current_user` is a reserved word: SET takes it only in quotes.
-_QUOTED_NAMES: Final = {
-    name: '{}."{}"'.format(*name.split(".")).encode()
-    for name in (ACTOR_VARIABLE, PRESERVE_VARIABLE)
-}
 
 
 class _Held:
@@ -82,8 +73,7 @@ def _nobody_label() -> str:
     Usually nothing: the fallback is the trigger's. Where the trigger would take the database role
     for it, the fallback has to be said.
     """
-    settings = audit_settings()
-    return settings.fallback if settings.nobody == "session_user" else ""
+    return audit_settings().fallback if triggers.any_model_stamps_session_user() else ""
 
 
 class ActorCarrier:
@@ -98,7 +88,10 @@ class ActorCarrier:
         self.has_sent = False  # in this transaction
         self.actor: str | _Held = NOTHING
         self.preserve: str | _Held = NOTHING
+        #: Django's list of this transaction's callbacks. Every commit and rollback it knows of,
+        #: also to a savepoint, puts another in its place.
         self.commit_hooks: list[Any] | None = None
+        self.sees_end = False  # whether that covers every end of a transaction
 
     def doubt(self) -> None:
         """Take what was sent in this transaction for undone, perhaps."""
@@ -106,31 +99,45 @@ class ActorCarrier:
             self.actor = self.preserve = DOUBT
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        # Nearly every SELECT leaves here, and must not cost anything.
-        if (
-            not self.carries
-            and type(sql) is str
-            and is_plain_select(sql)
-            and type(execute) is not functools.partial
-            and not is_resolving()
-        ):
-            return execute(sql, params, many, context)
-        return _beneath_other_wrappers(execute, self.carry)(sql, params, many, context)
+        if type(execute) is functools.partial:
+            return _beneath_other_wrappers(execute, self)(sql, params, many, context)
+        # Nearly every statement leaves by one of these two doors, at the cost of a comparison.
+        if type(sql) is str:
+            if not self.carries:
+                if is_plain_select(sql) and not is_resolving():
+                    return execute(sql, params, many, context)
+            elif self._carries_all_that(sql, context["connection"]) and not is_resolving():
+                return execute(sql, params, many, context)
+        return self._carry(execute, sql, params, many, context)
 
-    def carry(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
+    def _carries_all_that(self, sql: str, database: BaseDatabaseWrapper) -> bool:
+        """Whether the transaction surely goes on and holds what `sql` needs, and holds it after."""
+        return (
+            self.sees_end
+            and self.commit_hooks is database.run_on_commit
+            and self.actor == actors.acting_label()
+            and self.preserve == ("on" if actors.is_preserving() else "")
+            and database.connection.pgconn.transaction_status == IN_TRANSACTION
+            and ";" not in sql
+            and not read_statement(sql).has_effects
+        )
+
+    def _carry(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
         """Execute `sql` behind whatever has to be sent first."""
         database: BaseDatabaseWrapper = context["connection"]
         cursor = context["cursor"].cursor
-        connection: psycopg.Connection[Any] = database.connection
+        connection: Connection = database.connection
         run = functools.partial(execute, sql, params, many, context)
         if database.needs_rollback or cursor.closed or cursor.connection is not connection:
             return run()  # Django or psycopg says what is wrong
         if (text := _text_of(sql, connection)) is None:
             return run()
-        statement = read_statement(text, standard_strings=_has_standard_strings(connection))
+        statement = read_statement(
+            text, standard_strings="\\" not in text or _has_standard_strings(connection)
+        )
         is_asking = is_resolving()
         pgconn = connection.pgconn
-        if pgconn.transaction_status == _IDLE:
+        if self.carries and pgconn.transaction_status == IDLE:
             self.forget()
         wanted = None
         if statement.writes or (self.carries and not is_asking):
@@ -138,48 +145,49 @@ class ActorCarrier:
             # transaction. So the transaction is looked at again.
             wanted = wanted_now()
         status = pgconn.transaction_status
-        if pgconn.pipeline_status != PipelineStatus.OFF:
+        if wire.in_pipeline(connection):
             return self._ride(run, statement, wanted, database)
-        if status not in (_IDLE, _IN_TRANSACTION):
+        if status == IDLE and connection.autocommit:
+            if wanted is None or not (wanted.actor or wanted.preserve):
+                return run()
+            return self._carry_alone(run, statement, wanted, database, cursor)
+        if status not in (IDLE, IN_TRANSACTION):
             self._note(statement, params)
             return run()
-        in_transaction = status == _IN_TRANSACTION or not connection.autocommit
         with database.wrap_database_errors:
-            if not in_transaction:
-                return self._carry_alone(run, statement, wanted, cursor)
             if is_asking and not statement.controls_transaction:
                 return self._carry_asking(run, statement, wanted, database, cursor)
             return self._carry_inside(run, statement, wanted, database, cursor, params)
 
     def _carry_alone(
-        self, run: Execute, statement: Statement, wanted: Wanted | None, cursor: Any
+        self,
+        run: Execute,
+        statement: Statement,
+        wanted: Wanted,
+        database: BaseDatabaseWrapper,
+        cursor: Any,
     ) -> Any:
         """In autocommit: statement and setting share one transaction that ends with them."""
+        if not statement.may_be_wrapped or isinstance(cursor, psycopg.ServerCursor):
+            return run()  # behind a named cursor stands a SELECT, whatever it begins with
         connection = cursor.connection
-        if (
-            wanted is None
-            or not (settings := self._unmet(wanted))
-            or not statement.may_be_wrapped
-            or isinstance(cursor, psycopg.ServerCursor)  # a SELECT, whatever it begins with
-        ):
-            self._note(statement, None)
-            return run()
+        settings = self._unmet(wanted)
+        errors_occurred = database.errors_occurred
         try:
-            if _is_pipelinable(statement, cursor):
-                with connection.pipeline():
-                    # Outside a block SET LOCAL makes the server log a warning, set_config does not.
-                    _send(connection, [_set_config_sql(connection, settings)])
+            with database.wrap_database_errors:
+                if statement.is_pipelinable and wire.can_pipeline():
+                    return wire.send_ahead(
+                        connection, wire.set_config_sql(connection, settings), run
+                    )
+                with connection.transaction():
+                    wire.send(connection, wire.set_local_sql(connection, settings))
                     return run()
-            with connection.transaction():
-                _send(connection, _set_local_sql(connection, settings))
-                return run()
         except Exception as error:
             if not (statement.may_commit and _ends_transaction_in_vain(error)):
                 raise
-        finally:
-            self.forget()
         # The body of this CALL or DO commits, which takes a transaction of its own. All that it
         # did is undone, so it can run again, bare.
+        database.errors_occurred = errors_occurred
         return run()
 
     def _carry_inside(
@@ -201,13 +209,19 @@ class ActorCarrier:
         if wanted is None or not settings:
             self._note(statement, params)
             return run()
+        statements = wire.set_local_sql(connection, settings)
         try:
-            if _is_pipelinable(statement, cursor):
-                with connection.pipeline():
-                    _send(connection, _set_local_sql(connection, settings))
-                    result = run()
+            if connection.pgconn.transaction_status == IDLE:
+                wire.send_opening(connection, statements)
+                result = run()
+            elif (
+                statement.is_pipelinable
+                and not isinstance(cursor, psycopg.ServerCursor)
+                and wire.can_pipeline()
+            ):
+                result = wire.send_ahead(connection, statements, run)
             else:
-                _send(connection, _set_local_sql(connection, settings))
+                wire.send(connection, statements)
                 result = run()
         except BaseException:
             self.carries = self.has_sent = True
@@ -230,21 +244,16 @@ class ActorCarrier:
         It may fail: the table of users cannot be read, a timeout. The write that asked goes on.
         """
         connection = cursor.connection
-        _send(connection, [b"SAVEPOINT audit_fields_asking"])
+        savepoint = b"audit_fields_asking"
+        wire.send(connection, [b"SAVEPOINT " + savepoint])
         try:
             result = self._carry_inside(run, statement, wanted, database, cursor, None)
         except BaseException:
-            if connection.pgconn.transaction_status == _IN_ERROR:
-                _send(
-                    connection,
-                    [
-                        b"ROLLBACK TO SAVEPOINT audit_fields_asking",
-                        b"RELEASE SAVEPOINT audit_fields_asking",
-                    ],
-                )
+            if connection.pgconn.transaction_status == IN_ERROR:
+                wire.send(connection, [b"ROLLBACK TO " + savepoint, b"RELEASE " + savepoint])
                 self.doubt()
             raise
-        _send(connection, [b"RELEASE SAVEPOINT audit_fields_asking"])
+        wire.send(connection, [b"RELEASE " + savepoint])
         return result
 
     def _ride(
@@ -263,7 +272,7 @@ class ActorCarrier:
         ):
             connection = database.connection
             with database.wrap_database_errors:
-                _send(connection, [_set_config_sql(connection, settings)])
+                wire.send(connection, wire.set_config_sql(connection, settings))
             self._keep(wanted, database)
         return run()
 
@@ -271,18 +280,18 @@ class ActorCarrier:
         """Send what is wanted now, ahead of something that no wrapper sees."""
         wanted = wanted_now()._replace(is_nobody=False)  # asked for, even when nobody is acting
         connection = database.connection
-        if connection.pgconn.transaction_status == _IDLE:
+        if connection.pgconn.transaction_status == IDLE:
             self.forget()
         if database.run_on_commit is not self.commit_hooks or not _sees_transactions_end(database):
             self.doubt()
         if settings := self._unmet(wanted):
             with database.wrap_database_errors:
-                _send(connection, _set_local_sql(connection, settings))
+                wire.send(connection, wire.set_local_sql(connection, settings))
             self._keep(wanted, database)
 
-    def _unmet(self, wanted: Wanted) -> list[tuple[str, str]]:
+    def _unmet(self, wanted: Wanted) -> wire.Settings:
         """Name and value of each variable that holds something else than it has to."""
-        unmet = []
+        unmet: wire.Settings = []
         if not (wanted.is_nobody and self.actor is THEIRS) and not _holds(self.actor, wanted.actor):
             unmet.append((ACTOR_VARIABLE, wanted.actor))
         if not (self.preserve is THEIRS and not wanted.preserve) and not _holds(
@@ -298,8 +307,8 @@ class ActorCarrier:
             self.actor = wanted.actor
         if not (self.preserve is THEIRS and not wanted.preserve):
             self.preserve = wanted.preserve
-        # Django replaces this list with every commit and rollback, also to a savepoint.
         self.commit_hooks = database.run_on_commit
+        self.sees_end = _sees_transactions_end(database)
         # psycopg's own transaction() rolls back to savepoints that come by no wrapper. Nothing
         # public tells that one is open.
         if getattr(database.connection, "_num_transactions", 0):
@@ -334,7 +343,7 @@ def _beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:
     return functools.partial(around, execute)
 
 
-def _text_of(sql: Any, connection: psycopg.Connection[Any]) -> str | None:
+def _text_of(sql: Any, connection: Connection) -> str | None:
     """The statement as text, None when psycopg cannot make one and is about to say so."""
     if isinstance(sql, str):
         return sql
@@ -356,16 +365,8 @@ def _texts_in(params: Any) -> frozenset[str]:
     return frozenset(value.lower() for value in values if isinstance(value, str))
 
 
-def _has_standard_strings(connection: psycopg.Connection[Any]) -> bool:
+def _has_standard_strings(connection: Connection) -> bool:
     return connection.pgconn.parameter_status(b"standard_conforming_strings") != b"off"
-
-
-def _is_pipelinable(statement: Statement, cursor: Any) -> bool:
-    return (
-        statement.is_pipelinable
-        and not isinstance(cursor, psycopg.ServerCursor)
-        and psycopg.Pipeline.is_supported()  # not before libpq 14
-    )
 
 
 def _sees_transactions_end(database: BaseDatabaseWrapper) -> bool:
@@ -384,34 +385,6 @@ def _holds(held: str | _Held, value: str) -> bool:
     return held == value or (held is NOTHING and not value)
 
 
-def _literal(connection: psycopg.Connection[Any], value: str) -> bytes:
-    return Escaping(connection.pgconn).escape_literal(value.encode(connection.info.encoding))
-
-
-def _set_local_sql(
-    connection: psycopg.Connection[Any], settings: list[tuple[str, str]]
-) -> list[bytes]:
-    return [
-        b"SET LOCAL %b TO %b" % (_QUOTED_NAMES[name], _literal(connection, value))
-        for name, value in settings
-    ]
-
-
-def _set_config_sql(connection: psycopg.Connection[Any], settings: list[tuple[str, str]]) -> bytes:
-    return b"SELECT " + b", ".join(
-        b"pg_catalog.set_config('%b', %b, true)" % (name.encode(), _literal(connection, value))
-        for name, value in settings
-    )
-
-
-def _send(connection: psycopg.Connection[Any], statements: list[bytes]) -> None:
-    """Execute statements of this module's own, past Django's wrappers and its log of queries."""
-    if connection.pgconn.pipeline_status == PipelineStatus.OFF:
-        statements = [b"; ".join(statements)]
-    for statement in statements:
-        psycopg.Cursor(connection).execute(statement, prepare=False)
-
-
 def bind_actor(using: str = "default") -> None:
     """Put the current actor into `app.current_user` until this transaction ends.
 
@@ -424,7 +397,7 @@ def bind_actor(using: str = "default") -> None:
     database.ensure_connection()
     is_postgresql = database.vendor == "postgresql"
     if database.get_autocommit() and not (
-        is_postgresql and database.connection.pgconn.transaction_status != _IDLE
+        is_postgresql and database.connection.pgconn.transaction_status != IDLE
     ):
         raise TransactionManagementError(
             f"bind_actor() was called outside a transaction on {using!r}: the actor would be "
@@ -457,8 +430,3 @@ def carry_on_open_connections() -> None:
     for database in connections.all(initialized_only=True):
         if database.vendor == "postgresql":
             install(database)
-
-
-def is_resolving() -> bool:
-    asking: Callable[[], bool] | None = getattr(actors, "is_resolving", None)
-    return asking is not None and asking()

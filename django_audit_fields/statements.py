@@ -38,6 +38,11 @@ class Statement:
     #: The variables that the text sets by name, in lower case.
     sets: frozenset[str] = frozenset()
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether the variables may hold something else afterwards."""
+        return self.may_undo or self.sets_config or bool(self.sets)
+
 
 _SKIPPED: Final = re.compile(r"(?:[\s(;\ufeff]+|--[^\r\n]*)+")
 _KEYWORD: Final = re.compile(r"[A-Za-z_]+")
