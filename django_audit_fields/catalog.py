@@ -414,6 +414,17 @@ def operation_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectat
     yield from found.values()
 
 
+def tables_of_migrations() -> set[str]:
+    """The tables that the migrations on disk give triggers to, applied or not, without a query."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    return {
+        operation.table
+        for migration in loader.disk_migrations.values()
+        for operation in audit_operations(migration.operations)
+        if isinstance(operation, InstallAuditTriggers)
+    }
+
+
 def audit_operations(operations: Sequence[Any]) -> Iterator[AuditTriggersOperation]:
     for operation in operations:
         if isinstance(operation, AuditTriggersOperation):

@@ -15,10 +15,10 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, models, router
+from django.db import connection, connections, models, router
 from django.utils.module_loading import import_string
 
-from .catalog import differences
+from .catalog import differences, table_names, tables_of_migrations
 from .conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, label_fault
 from .models import TimestampModel
 from .stamping import audit_names
@@ -204,7 +204,9 @@ def check_vendors(
 def check_unmanaged(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """W003: a table that no migration of Django's makes, and so none gives a trigger."""
+    """W003: a table that no migration of Django's makes, and that none gives a trigger."""
+    unmanaged = [model for model in _audited_models(app_configs) if not model._meta.managed]
+    covered = tables_of_migrations() if unmanaged else set()
     return [
         Warning(
             f"{model._meta.label} is not managed: no migration installs its trigger.",
@@ -212,8 +214,8 @@ def check_unmanaged(
             obj=model,
             id="django_audit_fields.W003",
         )
-        for model in _audited_models(app_configs)
-        if not model._meta.managed
+        for model in unmanaged
+        if table_names(connection.ops.quote_name(model._meta.db_table))[1] not in covered
     ]
 
 

@@ -226,3 +226,18 @@ def test_unmanaged_model_is_named(monkeypatch):
             id="django_audit_fields.W003",
         )
     ]
+
+
+@isolate_apps("tests.testapp")
+def test_unmanaged_model_that_a_migration_covers_passes(monkeypatch):
+    """The operation is what the hint asks for; the migration need not be applied yet."""
+
+    class Charge(TimestampModel):
+        class Meta:
+            app_label = "testapp"
+            managed = False
+            db_table = "old_charge"
+
+    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
+    monkeypatch.setattr(checks, "tables_of_migrations", lambda: {"old_charge"})
+    assert checks.check_unmanaged() == []
