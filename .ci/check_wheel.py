@@ -86,7 +86,9 @@ def check_contents(wheel: Path) -> None:
         if "extra ==" not in requirement
     }
     expect("dependencies", needed, {"django", "psycopg", "django-crum"})
-    print(f"{wheel.name}: {len(shipped)} files, depends on {', '.join(sorted(needed))}.", flush=True)
+    print(
+        f"{wheel.name}: {len(shipped)} files, depends on {', '.join(sorted(needed))}.", flush=True
+    )
 
 
 def expect(what: str, actual: object, expected: object) -> None:

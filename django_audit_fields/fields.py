@@ -45,23 +45,24 @@ class ActorDefault(Expression):
         super().__init__(output_field=models.CharField())
         self.nobody = nobody
 
-    def as_sql(
+    # Lists, since Django 5.2 adds the parameters to one when it alters a column.
+    def as_sql(  # type: ignore[override]  # the stubs know tuples only
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
-    ) -> tuple[str, tuple[str | int, ...]]:
-        return "%s", (audit_settings().fallback,)
+    ) -> tuple[str, list[str | int]]:
+        return "%s", [audit_settings().fallback]
 
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, tuple[str | int, ...]]:
+    ) -> tuple[str, list[str | int]]:
         # NULL before its first use in a session and '' after the transaction that set it.
         actor = f"nullif(pg_catalog.current_setting('{ACTOR_VARIABLE}', true), '')"
         match self.nobody or audit_settings().nobody:
             case "refuse":
                 # NULL, which the trigger refuses with a message of its own.
-                return actor, ()
+                return actor, []
             case "session_user":
-                return f"coalesce({actor}, session_user)", ()
-        return f"coalesce({actor}, %s)", (audit_settings().fallback,)
+                return f"coalesce({actor}, session_user)", []
+        return f"coalesce({actor}, %s)", [audit_settings().fallback]
 
 
 class AuditField(Field):
