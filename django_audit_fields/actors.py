@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -104,18 +105,20 @@ class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
             return None
         if type(actor) is str:
             return actor
-        claim = UserClaim(actor)
+        requesting = _requesting.get()
+        if requesting is not None and requesting.stands_for(actor):
+            actor = requesting.readable_user()
         if is_unread(actor) and not on_event_loop():
             try:
                 with working_out():
-                    actor = wrapped(actor)
+                    wrapped(actor)
             except Exception as error:
                 warn_once("The user cannot be read", error)
                 return None
             actor = checked_actor(actor)
             if type(actor) is str:
                 return actor
-            claim = UserClaim(actor)
+        claim = UserClaim(actor)
         label = claim.label()
         return label if claim.is_known or not on_event_loop() else claim
 
@@ -136,6 +139,13 @@ class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for
 def is_preserving() -> bool:
     """Whether all four columns are stored as given."""
     return _preserving.get() is not None
+
+
+def is_undecided() -> bool:
+    """Whether somebody may be acting whom an event loop cannot read, and a thread could."""
+    entry = _acting.get()
+    claim = (_named.get() or _requesting.get()) if entry is None else entry[0]
+    return isinstance(claim, Claim) and not claim.is_known and on_event_loop()
 
 
 def is_resolving() -> bool:
@@ -298,7 +308,8 @@ class RequestClaim(Claim):
         super().__init__()
         self.request = request
         self.thread = thread
-        self._lent: Any = None
+        #: One for each authentication during the request, of which there are few.
+        self._lent: deque[Any] = deque(maxlen=8)
 
     def user(self) -> Any:
         return getattr(self.request, "user", None)
@@ -314,13 +325,17 @@ class RequestClaim(Claim):
         """The user, for somebody who may hand it back; False when the request has none."""
         if not hasattr(self.request, "user"):
             return False
-        self._lent = self.readable_user()
-        return self._lent
+        user = self.readable_user()
+        if not any(user is lent for lent in self._lent):
+            self._lent.append(user)
+        return user
 
     def stands_for(self, user: Any) -> bool:
         if user is None:
             return False
-        return user is self._lent or user is getattr(self.request, "__dict__", {}).get("user")
+        if user is getattr(self.request, "__dict__", {}).get("user"):
+            return True
+        return any(user is lent for lent in self._lent)
 
 
 def label_from(actor: Any, user: Any) -> str:

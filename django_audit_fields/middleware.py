@@ -6,7 +6,7 @@ import inspect
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, StreamingHttpResponse
@@ -53,8 +53,9 @@ class AuditMiddleware:
 def with_request(response: Response, inside: Callable[[], Inside]) -> Response:
     """Let a streaming response produce its content, and close, as part of its request."""
     # A file is left to the server's `sendfile`, which it would lose to a wrapped iterator.
-    if getattr(response, "streaming", False) and not getattr(response, "file_to_stream", None):
-        keep_request(cast(StreamingHttpResponse, response), inside())
+    is_file = getattr(response, "file_to_stream", None) is not None
+    if isinstance(response, StreamingHttpResponse) and not is_file:
+        keep_request(response, inside())
     return response
 
 

@@ -10,12 +10,14 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.test import override_settings
+from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
 from django_audit_fields import acting_as, current_actor, preserve_audit_fields
 from django_audit_fields.actors import acting_label, is_preserving, is_resolving
+from tests.actorapp.models import Account
 
 
 def test_nobody_acts_by_default():
@@ -119,6 +121,35 @@ def test_unsaved_user_is_refused(user):
     with pytest.raises(ValueError, match="saved"), acting_as(user):
         pytest.fail("entered")
     assert acting_label() is None
+
+
+@pytest.mark.django_db
+def test_user_with_a_key_of_its_own_making():
+    """A UUID says nothing about the row: such a user acts once it is saved."""
+    account = Account()
+    with pytest.raises(ValueError, match="saved"):
+        acting_as(account)
+    account.save()
+    with acting_as(account):
+        assert current_actor() == str(account.pk)
+    with acting_as(Account.objects.get()):
+        assert current_actor() == str(account.pk)
+    account.delete()
+
+
+def test_user_that_is_no_model():
+    """A token's user has a key and no row; one without a key is named by the project's `ACTOR`."""
+
+    class TokenUser:
+        is_authenticated, is_anonymous, pk = True, False, "token:7"
+
+    class Service:
+        is_authenticated, is_anonymous, name = True, False, "service:mail"
+
+    with acting_as(TokenUser()):
+        assert current_actor() == "token:7"
+    with override_settings(AUDIT_FIELDS={"ACTOR": lambda user: user.name}), acting_as(Service()):
+        assert current_actor() == "service:mail"
 
 
 def test_label_is_plain_text():
@@ -437,3 +468,14 @@ def test_preserving_holds_inside():
     assert not is_preserving()
     assert restore()
     assert not is_preserving()
+
+
+def test_methods_through_djangos_method_decorator():
+    """The way class-based views are decorated."""
+
+    @method_decorator(acting_as("view"), name="get")
+    class Page:
+        def get(self):
+            return current_actor()
+
+    assert Page().get() == "view"

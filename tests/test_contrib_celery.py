@@ -5,11 +5,15 @@ import threading
 
 import crum
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connections
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
 
 from django_audit_fields import acting_as, current_actor
 from django_audit_fields.actors import acting_label
+from django_audit_fields.middleware import AuditMiddleware
 from tests.actorapp.models import Note
 
 celery = pytest.importorskip("celery", reason="Celery is not installed: pip install -e .[celery]")
@@ -137,6 +141,22 @@ def test_header_that_is_no_label_is_nobody(worker, caplog):
     finish(jobs.write.apply_async(["text"], headers={"audit_actor": "x" * 51}))
     assert writers() == {"text": "system"}
     assert "django_audit_fields" in {record.name for record in caplog.records}
+
+
+def test_task_sent_before_the_user_is_loaded(worker, caplog):
+    """An event loop cannot read who it is; that the task is nobody's is said where it was sent."""
+    request = RequestFactory().get("/")
+    request.user = SimpleLazyObject(lambda: User(pk=7))
+
+    async def view(request):
+        first = jobs.write.delay("too early")
+        await sync_to_async(current_actor)()
+        return first, jobs.write.delay("loaded")
+
+    for result in async_to_sync(AuditMiddleware(view))(request):
+        finish(result)
+    assert writers() == {"too early": "system", "loaded": "7"}
+    assert [record.name for record in caplog.records].count("django_audit_fields") == 1
 
 
 def test_eager_task_is_whoever_called_it():

@@ -154,7 +154,8 @@ def test_unloaded_user_on_the_event_loop_is_read_by_the_write(user):
 
 def test_request_user_named_on_the_event_loop_waits_for_the_write(user):
     """`acting_as(request.user)` in an async view names the writer, unread as it is."""
-    Site(is_async=True, user=user).get("/aself/")
+    response = Site(is_async=True, user=user).get("/aself/")
+    assert response.json() == {"before": "system", "after": str(user.pk)}
     assert writers() == {"aself": str(user.pk)}
 
 

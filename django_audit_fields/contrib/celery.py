@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from celery import signals
 
-from ..actors import acting_label, alone, restore, situation
+from ..actors import acting_label, alone, is_undecided, restore, situation
 from ..conf import label_fault
 
 logger = logging.getLogger("django_audit_fields")
@@ -22,10 +22,18 @@ HEADER: Final = "audit_actor"
 BEFORE: Final = "_audit_before"
 
 
-def send_actor(headers: dict[str, Any], **kwargs: Any) -> None:
+def send_actor(sender: str, headers: dict[str, Any], **kwargs: Any) -> None:
     # A retried task brings its header along and remains its first caller's.
-    if HEADER not in headers and (label := acting_label()) is not None:
+    if HEADER in headers:
+        return
+    if (label := acting_label()) is not None:
         headers[HEADER] = label
+    elif is_undecided():
+        logger.warning(
+            "Task %s was sent on the event loop before the user was loaded, and is nobody's:"
+            " `await request.auser()` first.",
+            sender,
+        )
 
 
 def begin_task(task: Any, **kwargs: Any) -> None:

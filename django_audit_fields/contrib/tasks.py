@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from asgiref.sync import sync_to_async
 from django.tasks import Task, TaskResult
 
 from ..actors import acting_alone, acting_label
@@ -22,7 +23,9 @@ class ActorTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         return super().enqueue(*args, **kwargs, **{ARGUMENT: acting_label()})
 
     async def aenqueue(self, *args: Any, **kwargs: Any) -> TaskResult[Any, Any]:
-        return await super().aenqueue(*args, **kwargs, **{ARGUMENT: acting_label()})
+        # In a thread, where a user that nobody has loaded yet can be read.
+        label = await sync_to_async(acting_label)()
+        return await super().aenqueue(*args, **kwargs, **{ARGUMENT: label})
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         if ARGUMENT not in kwargs:

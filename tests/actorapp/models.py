@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+
+from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
 
 from django_audit_fields.models import TimestampModel
@@ -12,3 +15,11 @@ class Note(TimestampModel):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Account(AbstractBaseUser):
+    """A user whose key is there before its row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(max_length=20)
+    USERNAME_FIELD = "name"

@@ -59,8 +59,11 @@ async def aask(request):
 async def aself(request):
     """Names the request's own user, which nobody has loaded."""
     async with acting_as(request.user):
+        before = current_actor()
         await Note.objects.acreate(text="aself")
-    return HttpResponse("aself")
+    await request.auser()
+    async with acting_as(request.user):
+        return JsonResponse({"before": before, "after": current_actor()})
 
 
 def late(request):
