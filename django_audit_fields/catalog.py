@@ -48,7 +48,7 @@ TRIGGERS_QUERY: Final = """
         tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'), tgparentid <> 0,
         CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
         pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'),
-        tgfoid, pg_catalog.pg_partition_root(relation.oid)
+        tgfoid, pg_catalog.pg_partition_root(relation.oid)::oid
     FROM pg_catalog.pg_trigger
     JOIN pg_catalog.pg_class relation ON relation.oid = tgrelid
     JOIN pg_catalog.pg_namespace home ON home.oid = relnamespace
@@ -616,8 +616,9 @@ def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str
 def repair(connection: BaseDatabaseWrapper) -> list[Coverage]:
     """Bring every table in line, and answer those that were not."""
     repaired = [entry for entry in coverage(connection) if entry.differences]
-    with connection.schema_editor() as editor:
-        for entry in repaired:
+    for entry in repaired:
+        # Table by table, so that no lock is held longer than its repair takes.
+        with connection.schema_editor() as editor:
             for statement in repair_sql(connection, entry):
                 editor.execute(statement, params=None)
     return repaired
