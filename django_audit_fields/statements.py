@@ -100,7 +100,12 @@ def read_statement(text: str, *, standard_strings: bool = True) -> Statement:
 
 def is_plain_select(text: str) -> bool:
     """Whether `text` is surely one SELECT that sets no variable. False says nothing."""
-    return text[:7] == "SELECT " and ";" not in text and "set_config" not in text
+    return (
+        text[:7] == "SELECT "
+        and ";" not in text
+        and "set_config" not in text
+        and "SET_CONFIG" not in text
+    )
 
 
 def _read(text: str, standard_strings: bool) -> Statement:
