@@ -6,6 +6,7 @@ import inspect
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import AsyncGeneratorType
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -14,7 +15,7 @@ from django.http.response import HttpResponseBase
 
 from .actors import requested_by
 from .impersonation import known_to_crum
-from .scopes import Inside
+from .scopes import Inside, in_async_steps
 
 Response = TypeVar("Response")
 
@@ -62,8 +63,12 @@ def with_request(response: Response, inside: Callable[[], Inside]) -> Response:
 def keep_request(response: StreamingHttpResponse, inside: Inside) -> None:
     # Private to Django, whose public property wraps it in what refers back to the response.
     chunks = response._iterator  # type: ignore[attr-defined]
-    streamed = stream_async(chunks, inside) if response.is_async else stream(chunks, inside)
-    response.streaming_content = streamed
+    if inspect.isasyncgen(chunks):
+        response.streaming_content = stream_generator(chunks, inside)
+    elif response.is_async:
+        response.streaming_content = stream_async(chunks, inside)
+    else:
+        response.streaming_content = stream(chunks, inside)
     # Nor may this refer to it: the garbage collector would end all generators of a cycle on their
     # own, the view's without the one around it that knows whose it is.
     reference, close = weakref.ref(response), vars(response).get("close")
@@ -90,16 +95,18 @@ def stream(chunks: Iterator[Any], inside: Inside) -> Iterator[Any]:
 
 
 async def stream_async(chunks: AsyncIterator[Any], inside: Inside) -> AsyncIterator[Any]:
-    try:
-        while True:
-            with inside.step():
-                try:
-                    chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    return
-            yield chunk
-    finally:
-        # Django leaves an abandoned async generator to the garbage collector.
-        if inspect.isasyncgen(chunks):
-            with inside.step():
-                await chunks.aclose()
+    while True:
+        with inside.step():
+            try:
+                chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+        yield chunk
+
+
+@in_async_steps
+def stream_generator(
+    chunks: AsyncGeneratorType[Any, Any], inside: Inside
+) -> tuple[AsyncGeneratorType[Any, Any], Inside]:
+    """Django leaves an abandoned async generator to the garbage collector; this one ends it."""
+    return chunks, inside

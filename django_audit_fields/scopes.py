@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from types import AsyncGeneratorType
+from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
 
@@ -128,41 +131,86 @@ class Scope:
     def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            body = function(*args, **kwargs)
-            inside = self._inside()
-            step, argument = body.send, None
-            while True:
-                with inside.step():
-                    try:
-                        item = step(argument)
-                    except StopIteration as stop:
-                        return stop.value
-                try:
-                    step, argument = body.send, (yield item)
-                except BaseException as error:
-                    # Also GeneratorExit: the body's own `finally` belongs to the actor.
-                    step, argument = body.throw, error
+            return (yield from in_steps(function(*args, **kwargs), self._inside()))
 
         return wrapper
 
     def _around_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            body = function(*args, **kwargs)
-            inside = self._inside()
-            step, argument = body.asend, None
-            while True:
-                with inside.step():
-                    try:
-                        item = await step(argument)
-                    except StopAsyncIteration:
-                        return
-                try:
-                    step, argument = body.asend, (yield item)
-                except BaseException as error:
-                    step, argument = body.athrow, error
+        def begin(*args: Any, **kwargs: Any) -> tuple[AsyncGeneratorType[Any, Any], Inside]:
+            return function(*args, **kwargs), self._inside()
 
-        return wrapper
+        return functools.wraps(function)(in_async_steps(begin))
+
+
+def in_steps(body: Generator[Any, Any, Any], inside: Inside) -> Generator[Any, Any, Any]:
+    """A generator that runs `body` inside, from yield to yield, and waits outside."""
+    step, argument = body.send, None
+    while True:
+        with inside.step():
+            try:
+                item = step(argument)
+            except StopIteration as stop:
+                return stop.value
+        try:
+            step, argument = body.send, (yield item)
+        except BaseException as error:
+            # Also GeneratorExit: the body's own `finally` belongs inside.
+            step, argument = body.throw, error
+
+
+def in_async_steps(
+    begin: Callable[..., tuple[AsyncGeneratorType[Any, Any], Inside]],
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """The same for the async generator that `begin` answers, as an async generator function."""
+
+    async def steps(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        body, inside = begin(*args, **kwargs)
+        awaited = first_step(body, inside)
+        while True:
+            with inside.step():
+                try:
+                    item = await awaited
+                except StopAsyncIteration:
+                    return
+            try:
+                argument = yield item
+            except BaseException as error:
+                if body.ag_running:
+                    raise  # it is being ended already, see below
+                awaited = body.athrow(error)
+            else:
+                awaited = body.asend(argument)
+
+    return steps
+
+
+def first_step(body: AsyncGeneratorType[Any, Any], inside: Inside) -> Awaitable[Any]:
+    """Take `body` over from the event loop, which would end it in whatever context it is in.
+
+    A loop that shuts down ends all generators it knows at once, and the garbage collector those of
+    a cycle in any order: this one may come before the one around it, which knows whose it is.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return body.asend(None)
+
+    def end(body: AsyncGeneratorType[Any, Any]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(loop.create_task, end_inside(body, inside))
+
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=None, finalizer=cast(Any, end))
+    try:
+        return body.asend(None)  # looks the hooks up here, and runs nothing yet
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+async def end_inside(body: AsyncGeneratorType[Any, Any], inside: Inside) -> None:
+    if not body.ag_running:
+        with inside.step():
+            await body.aclose()
 
 
 def is_kind(predicate: Callable[[Any], bool], function: Any) -> bool:

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -362,6 +363,92 @@ def test_decorated_async_generator_acts_in_its_body_only():
         (None, "body"),
         ("finally", "body"),
     ]
+
+
+class Holder:
+    """Part of a cycle, as a traceback is."""
+
+    def __init__(self, ended_by):
+        self.ended_by = ended_by
+
+    def body(self):
+        try:
+            yield
+        finally:
+            self.ended_by.append(current_actor())
+
+    async def abody(self):
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            self.ended_by.append(current_actor())
+
+
+@contextmanager
+def collecting():
+    """The collector comes at the end, in somebody's name."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+    with acting_as("collector"):
+        gc.collect()
+        assert current_actor() == "collector"
+
+
+def test_garbage_ends_as_its_own_actor():
+    """Whoever acts when the collector comes, a body's `finally` is its actor's doing."""
+    ended_by = []
+    with collecting():
+        for number in range(20):
+            holder = Holder(ended_by)
+            holder.generator = acting_as(f"body {number}")(holder.body)()
+            next(holder.generator)
+            del holder
+    assert sorted(ended_by) == sorted(f"body {number}" for number in range(20))
+
+
+def test_async_garbage_ends_as_its_own_actor():
+    """The same on an event loop."""
+    ended_by = []
+
+    async def main():
+        with collecting():
+            for number in range(20):
+                holder = Holder(ended_by)
+                holder.generator = acting_as(f"body {number}")(holder.abody)()
+                await anext(holder.generator)
+                del holder
+        for _ in range(6):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert sorted(ended_by) == sorted(f"body {number}" for number in range(20))
+
+
+def test_loop_that_shuts_down_ends_bodies_as_their_own_actor():
+    """Async generators that nobody finished are ended by the loop, each in its actor's name."""
+    ended_by = []
+
+    async def body():
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            ended_by.append(current_actor())
+
+    async def main():
+        generators = [acting_as(f"body {number}")(body)() for number in range(20)]
+        for generator in generators:
+            await anext(generator)
+        with acting_as("loop"):
+            await asyncio.get_running_loop().shutdown_asyncgens()
+
+    asyncio.run(main())
+    assert sorted(ended_by) == sorted(f"body {number}" for number in range(20))
 
 
 def test_callable_objects_keep_the_actor_to_their_end():

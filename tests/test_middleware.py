@@ -7,10 +7,11 @@ import crum
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
 from django.db import close_old_connections
 from django.http import StreamingHttpResponse
-from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
 
 from django_audit_fields import acting_as, current_actor, preserve_audit_fields
@@ -298,7 +299,8 @@ def test_abandoned_async_stream_ends_as_its_request(user):
     assert writers() == {"first": str(user.pk), "finally": str(user.pk)}
 
 
-def test_dropped_async_stream_ends_as_its_request(user):
+@pytest.mark.parametrize("in_a_cycle", [False, True])
+def test_dropped_async_stream_ends_as_its_request(user, in_a_cycle):
     """The same when nobody closes the content, and the garbage collector comes for it."""
     ended_by = []
 
@@ -317,6 +319,8 @@ def test_dropped_async_stream_ends_as_its_request(user):
         user_request = RequestFactory().get("/")
         user_request.user = user
         response = await AuditMiddleware(view)(user_request)
+        if in_a_cycle:
+            response.itself = response
         with acting_as("server"):
             async for _ in response:
                 break
@@ -326,6 +330,50 @@ def test_dropped_async_stream_ends_as_its_request(user):
             for _ in range(3):
                 await asyncio.sleep(0)
                 await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    asyncio.run(main())
+    assert ended_by == [str(user.pk)]
+
+
+def test_client_that_hangs_up_on_an_event_loop(user):
+    """Django's own handler cancels the body or drops it; its `finally` is its request's doing."""
+    ended_by = []
+
+    async def view(request):
+        request.user = user
+
+        async def body():
+            try:
+                while True:
+                    yield b"more"
+                    await asyncio.sleep(0)
+            finally:
+                await asyncio.sleep(0)
+                ended_by.append(current_actor())
+
+        return StreamingHttpResponse(body())
+
+    class Handler(ASGIHandler):
+        async def get_response_async(self, request):
+            return await AuditMiddleware(view)(request)
+
+    async def main():
+        sent = asyncio.Queue()
+        messages = [{"type": "http.request"}]
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            while (await sent.get()).get("body") != b"more":
+                pass
+            return {"type": "http.disconnect"}
+
+        scope = AsyncRequestFactory()._base_scope(path="/")
+        await Handler()(scope, receive, sent.put)
+        assert acting_label() is None
+        gc.collect()
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     asyncio.run(main())
     assert ended_by == [str(user.pk)]
