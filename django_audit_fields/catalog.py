@@ -199,6 +199,12 @@ class Coverage:
     model: type[Model] | None = None
 
     @property
+    def missing_columns(self) -> list[str]:
+        """What the triggers fill and the table lacks, since someone renamed or dropped it."""
+        columns = self.stamping.columns if self.stamping else ()
+        return [column for _, column in columns if column not in self.table.columns]
+
+    @property
     def status(self) -> str:
         if self.stamping is None:
             return "uncovered"
@@ -456,6 +462,8 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
             # Without its columns, it is another table of that name, or its migration is to come.
             if is_meant and {column for _, column in wanted.stamping.columns} <= set(table.columns):
                 wanted_of.setdefault((table.schema, table.name), wanted)
+    # Unmanaged models, whose tables only an operation covers.
+    labels = {model._meta.db_table: model._meta.label for model in apps.get_models()}
     found = []
     compiled = CompiledDefaults(connection)
     judged_functions: set[int] = set()
@@ -463,12 +471,16 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
         if expected := wanted_of.get((table.schema, table.name)):
             entry = Coverage(table, expected.stamping, expected.source, [], expected.model)
         elif table.triggers:
-            entry = Coverage(table, catalog.told_stamping(table), None, [])
+            entry = Coverage(table, catalog.told_stamping(table), labels.get(table.name), [])
         elif set(LABEL_ROLES) <= set(table.columns) or set(TIME_ROLES) <= set(table.columns):
-            found.append(Coverage(table, None, None, []))
+            found.append(Coverage(table, None, labels.get(table.name), []))
             continue
         else:
             continue
+        entry.differences += [
+            Difference(table.label, "columns", f"there is no column {column} to fill")
+            for column in entry.missing_columns
+        ]
         entry.differences += [
             *trigger_differences(catalog, table, entry.stamping),
             *function_differences(catalog, table, judged_functions),
@@ -593,6 +605,8 @@ def default_differences(
 def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str]:
     """The statements that make a table what the code would install."""
     table = entry.table
+    if entry.missing_columns:
+        return  # for a person to decide: which column is meant, or whether the triggers are
     for trigger in table.triggers.values():
         if trigger.name not in TRIGGER_NAMES:
             yield f"DROP TRIGGER {quote_identifier(trigger.name)} ON {table.sql}"

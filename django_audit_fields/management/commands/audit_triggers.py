@@ -65,7 +65,8 @@ class Command(BaseCommand):
             return
         for entry in repaired:
             for difference in entry.differences:
-                self.stdout.write(f"{difference}: repaired")
+                outcome = "not repaired" if entry.missing_columns else "repaired"
+                self.stdout.write(f"{difference}: {outcome}")
 
     def print_json(self, content: list[dict[str, Any]]) -> None:
         self.stdout.write(json.dumps(content, indent=2))
