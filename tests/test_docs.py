@@ -1,0 +1,31 @@
+"""The documentation's code is Python, and imports what there is."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+DOCUMENTS = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+OPTIONAL = {"celery", "django_tasks_db", "django_audit_fields.contrib.celery"}
+OPTIONAL |= {"django_audit_fields.contrib.tasks"}
+
+
+def blocks():
+    for document in DOCUMENTS:
+        for block in re.finditer(r"^```python\n(.*?)^```", document.read_text(), re.S | re.M):
+            line = document.read_text()[: block.start()].count("\n") + 1
+            yield pytest.param(block[1], id=f"{document.name}:{line}")
+
+
+@pytest.mark.parametrize("code", list(blocks()))
+def test_code_in_the_documentation(code):
+    """Every block compiles, and every name it imports is there."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module not in OPTIONAL:
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, name.name) for name in node.names)
+        elif isinstance(node, ast.Import):
+            for name in node.names:
+                assert name.name in OPTIONAL or importlib.util.find_spec(name.name)
