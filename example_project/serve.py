@@ -32,15 +32,14 @@ def main() -> int:
             f"\n  {site.address}/\n\n"
             f"  Log in as {', '.join(PEOPLE)}; the password is {PASSWORD}. Ctrl-C stops it.\n"
         )
-        try:
-            while site.process.poll() is None:
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            say("Stopping.")
-            return 0
+        while site.process.poll() is None:
+            time.sleep(0.5)
     say("The web server ended.")
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("Stopped.")

@@ -45,6 +45,8 @@ def web_server(database_url: str, *, port: int = 0) -> Iterator[Site]:
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=[listener.fileno()],
+            # Ctrl-C is for whoever started it, and that one stops it in order.
+            start_new_session=True,
         )
         stack.callback(stop, process)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
