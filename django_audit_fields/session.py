@@ -16,7 +16,6 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 from psycopg import sql as psycopg_sql
-from psycopg.errors import InvalidTransactionTermination
 
 try:
     from string.templatelib import Template  # type: ignore[import-not-found]  # Python 3.14
@@ -30,6 +29,9 @@ from .statements import Statement, is_plain_select, read_statement
 from .wire import IDLE, IN_ERROR, IN_TRANSACTION, Connection
 
 Execute = Callable[..., Any]
+
+#: What PostgreSQL answers a COMMIT where there is no place for one.
+INVALID_TRANSACTION_TERMINATION: Final = "2D000"
 
 
 class _Held:
@@ -183,7 +185,9 @@ class ActorCarrier:
                     wire.send(connection, wire.set_local_sql(connection, settings))
                     return run()
         except Exception as error:
-            if not (statement.may_commit and _ends_transaction_in_vain(error)):
+            if not (statement.may_commit and _sqlstate(error) == INVALID_TRANSACTION_TERMINATION):
+                if not isinstance(cursor, psycopg.ClientCursor):
+                    wire.forget_prepared(connection, _sqlstate(error))
                 raise
         # The body of this CALL or DO commits, which takes a transaction of its own. All that it
         # did is undone, so it can run again, bare.
@@ -374,10 +378,12 @@ def _sees_transactions_end(database: BaseDatabaseWrapper) -> bool:
     return database.connection.autocommit or (database.in_atomic_block and database.commit_on_exit)
 
 
-def _ends_transaction_in_vain(error: Exception) -> bool:
-    """Whether PostgreSQL says that this is no place to commit in."""
-    causes = (error, error.__cause__)
-    return any(isinstance(cause, InvalidTransactionTermination) for cause in causes)
+def _sqlstate(error: Exception) -> str:
+    """PostgreSQL's code for the error, empty when it is not PostgreSQL's."""
+    for cause in (error, error.__cause__):
+        if isinstance(cause, psycopg.Error):
+            return cause.sqlstate or ""
+    return ""
 
 
 def _holds(held: str | _Held, value: str) -> bool:

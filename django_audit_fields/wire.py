@@ -81,6 +81,21 @@ def send_ahead(connection: Connection, statements: list[bytes], run: Callable[[]
         return run()
 
 
+def forget_prepared(connection: Connection, sqlstate: str) -> None:
+    """After an error in a pipeline in autocommit: let psycopg prepare its statements anew.
+
+    In a pipeline it takes a statement for prepared before the server has answered, and would go on
+    to execute by name what does not exist. A rollback makes it forget; here none comes. Bad data
+    and violated constraints come up later than that.
+    """
+    if (
+        connection.prepare_threshold is not None
+        and sqlstate[:2] not in ("22", "23", "P0")
+        and connection.pgconn.transaction_status == IDLE
+    ):
+        send(connection, [b"DEALLOCATE ALL"])
+
+
 def _queue(connection: Connection, pipeline: psycopg.Pipeline, statements: Iterable[bytes]) -> None:
     results = getattr(pipeline, "result_queue", None)
     for statement in statements:
