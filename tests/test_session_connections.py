@@ -95,10 +95,10 @@ def test_connection_lost_in_a_transaction_is_forgotten():
             assert write(database) == "7"
 
 
-def test_database_of_another_vendor_is_left_alone():
+def test_database_of_another_vendor_is_left_alone(tmp_path):
     """It gets no carrier; in its transactions there is nothing to bind."""
     settings = {**connection.settings_dict, "ENGINE": "django.db.backends.sqlite3"}
-    settings |= {"NAME": ":memory:", "OPTIONS": {}}
+    settings |= {"NAME": tmp_path / "other.sqlite3", "OPTIONS": {}}
     with alias("other", SQLiteWrapper(settings, alias="other")) as database, acting_as("7"):
         with database.cursor() as cursor:
             cursor.execute("CREATE TABLE t (a)")
