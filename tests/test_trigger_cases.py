@@ -49,17 +49,21 @@ def partitioned() -> str:
 @pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("region", ["south", "west", "far west"])
+@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
 def test_a_row_that_moves_to_another_partition_keeps_who_created_it(
-    partitioned: str, strict: bool, nobody: str, region: str
+    partitioned: str, strict: bool, nobody: str, region: str, stamps: str
 ) -> None:
-    """The INSERT trigger of the other partition leaves created_* alone; updated_by is the mover."""
+    """The INSERT trigger of the other partition leaves created_* alone; updated_by is the mover.
+
+    Also when the UPDATE carries all stamps, so that its own trigger has nothing to do.
+    """
     install(partitioned, strict=strict, nobody=nobody)
     act_as("maker")
     execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
     before = stamps_of("moving")
     assert (before["created_by"], before["updated_by"]) == ("maker", "maker")
     act_as("mover")
-    execute("UPDATE moving SET region = %s", [region])
+    execute(f"UPDATE moving SET region = %s{stamps}", [region])
     after = stamps_of("moving")
     assert row("SELECT region FROM moving") == (region,)
     assert after["created_at"] == before["created_at"]
@@ -83,17 +87,27 @@ def test_many_rows_of_many_makers_move_in_one_statement(partitioned: str, strict
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("created_by", [None, ""])
+@pytest.mark.parametrize("created_at", [None, LONG_AGO])
+@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
 def test_a_legacy_row_without_a_maker_gets_none_by_moving(
-    partitioned: str, strict: bool, created_by: str | None
+    partitioned: str,
+    strict: bool,
+    created_by: str | None,
+    created_at: dt.datetime | None,
+    stamps: str,
 ) -> None:
     """Nobody becomes the maker of a row by moving it."""
-    execute("INSERT INTO moving (id, region, created_by) VALUES (1, 'north', %s)", [created_by])
+    execute(
+        "INSERT INTO moving (id, region, created_at, created_by, updated_at, updated_by) "
+        "VALUES (1, 'north', %s, %s, '2001-01-01', 'somebody')",
+        [created_at, created_by],
+    )
     install(partitioned, strict=strict)
     act_as("mover")
-    execute("UPDATE moving SET region = 'south'")
-    stamps = stamps_of("moving")
-    assert (stamps["created_at"], stamps["created_by"]) == (None, created_by)
-    assert stamps["updated_by"] == "mover"
+    execute(f"UPDATE moving SET region = 'south'{stamps}")
+    after = stamps_of("moving")
+    assert (after["created_at"], after["created_by"]) == (created_at, created_by)
+    assert after["updated_by"] == "mover"
 
 
 def test_a_move_vouches_for_no_other_row(partitioned: str) -> None:
@@ -261,6 +275,13 @@ def test_strict_lets_nobody_write_in_anothers_name() -> None:
     assert people_of("strictly") == ("7", "7")
     execute("UPDATE strictly SET updated_by = 'other', created_by = 'other'")
     assert people_of("strictly") == ("7", "7")
+    execute("UPDATE strictly SET updated_by = 'other', updated_at = '2999-01-01'")
+    assert people_of("strictly") == ("7", "7")
+    complete = "created_at, updated_at, created_by, updated_by) VALUES (3, '2020-1-1', '2020-1-1'"
+    for created_by, updated_by in (("7", "other"), ("other", "7"), ("other", "other")):
+        execute(f"INSERT INTO strictly (id, {complete}, '{created_by}', '{updated_by}')")
+        assert people_of("strictly", 3) == ("7", "7")
+        execute("DELETE FROM strictly WHERE id = 3")
     act_as("7", preserve=True)
     execute("INSERT INTO strictly (id, created_by, updated_by) VALUES (2, 'other', 'another')")
     execute("UPDATE strictly SET created_by = 'restored' WHERE id = 1")

@@ -93,9 +93,20 @@ MODES = {
 times = st.sampled_from([None, EARLIER, LATER, FUTURE])
 labels = st.sampled_from([None, "", "7", "42", "o'brien \\ %s"])
 values = {role: times if role in TIME_ROLES else labels for role in ROLES}
-rows = st.fixed_dictionaries(values)
+#: Complete ones are what WHEN keeps from the function, and rare among rows made of any values.
+complete_times = st.sampled_from([EARLIER, LATER, FUTURE])
+complete_labels = st.sampled_from(["7", "42", "system"])
+complete = {role: complete_times if role in TIME_ROLES else complete_labels for role in ROLES}
+rows = st.fixed_dictionaries(values) | st.fixed_dictionaries(complete)
 changes = st.fixed_dictionaries(
-    {role: st.one_of(st.just(UNCHANGED), strategy) for role, strategy in values.items()}
+    {role: st.just(UNCHANGED) | strategy for role, strategy in values.items()}
+) | st.fixed_dictionaries(
+    {
+        "created_at": st.just(UNCHANGED),
+        "created_by": st.just(UNCHANGED) | complete_labels,
+        "updated_at": st.just(FUTURE),
+        "updated_by": complete_labels,
+    }
 )
 
 
