@@ -33,6 +33,7 @@ from .triggers import (
     audit_fields_of,
     drop_unused_functions_sql,
     install_sql,
+    label_defaults,
     named_triggers,
     quote_identifier,
     quote_literal,
@@ -484,7 +485,7 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
         entry.differences += [
             *trigger_differences(catalog, table, entry.stamping),
             *function_differences(catalog, table, judged_functions),
-            *(default_differences(table, entry.model, compiled) if entry.model else ()),
+            *default_differences(table, entry, compiled),
         ]
         found.append(entry)
     return found
@@ -579,15 +580,15 @@ class CompiledDefaults:
         return self.compiled[key]
 
 
-def stamped_defaults(
-    table: Table, model: type[Model], compiled: CompiledDefaults
-) -> dict[str, str]:
-    """Column to default, for those that the model's table should have and has not."""
+def stamped_defaults(table: Table, entry: Coverage, compiled: CompiledDefaults) -> dict[str, str]:
+    """Column to default, for those that a model's table should have and has not."""
+    if entry.model is None or entry.stamping is None:
+        return {}
     expected = {
         str(model_field.column): compiled.sql(model_field)
-        for model_field in audit_fields_of(model).values()
+        for model_field in audit_fields_of(entry.model).values()
         if model_field.has_db_default()
-    }
+    } | label_defaults(entry.model, entry.stamping)
     return {
         column: default
         for column, default in expected.items()
@@ -596,9 +597,9 @@ def stamped_defaults(
 
 
 def default_differences(
-    table: Table, model: type[Model], compiled: CompiledDefaults
+    table: Table, entry: Coverage, compiled: CompiledDefaults
 ) -> Iterator[Difference]:
-    for column in stamped_defaults(table, model, compiled):
+    for column in stamped_defaults(table, entry, compiled):
         yield Difference(table.label, "default", f"column {column} has another default")
 
 
@@ -618,13 +619,10 @@ def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str
         if trigger.name in TRIGGER_NAMES:
             for place in places:
                 yield f"ALTER TABLE {place} ENABLE TRIGGER {quote_identifier(trigger.name)}"
-    if entry.model is not None:
-        compiled = CompiledDefaults(connection)
-        for column, default in stamped_defaults(table, entry.model, compiled).items():
-            yield (
-                f"ALTER TABLE {table.sql} ALTER COLUMN {quote_identifier(column)} "
-                f"SET DEFAULT {default}"
-            )
+    for column, default in stamped_defaults(table, entry, CompiledDefaults(connection)).items():
+        yield (
+            f"ALTER TABLE {table.sql} ALTER COLUMN {quote_identifier(column)} SET DEFAULT {default}"
+        )
 
 
 def repair(connection: BaseDatabaseWrapper) -> list[Coverage]:

@@ -10,18 +10,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models.expressions import Expression
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from .actors import is_preserving
-from .conf import ACTOR_VARIABLE, MAX_LABEL_LENGTH, NOBODY_MODES, audit_settings
+from .conf import MAX_LABEL_LENGTH
+from .expressions import ActorDefault
 from .stamping import is_stamped, required_actor
 
 if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models.sql.compiler import SQLCompiler
-
     # Generic in the stubs, and not when it runs.
     Field = models.Field[Any, Any]
     CharField = models.CharField[Any, Any]
@@ -29,40 +26,7 @@ if TYPE_CHECKING:
 else:
     from django.db.models import CharField, DateTimeField, Field
 
-
-class ActorDefault(Expression):
-    """Who is acting, for PostgreSQL to ask when a statement leaves the column out.
-
-    `nobody` is that of the model's own trigger; None reads the setting when SQL is made, so that
-    no migration holds a fallback. Databases other than PostgreSQL get the fallback as a constant.
-    """
-
-    allowed_default = True
-
-    def __init__(self, nobody: str | None = None) -> None:
-        if nobody is not None and nobody not in NOBODY_MODES:
-            raise ValueError(f"nobody must be None or one of {NOBODY_MODES}, not {nobody!r}.")
-        super().__init__(output_field=models.CharField())
-        self.nobody = nobody
-
-    # Lists, since Django 5.2 adds the parameters to one when it alters a column.
-    def as_sql(  # type: ignore[override]  # the stubs know tuples only
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
-    ) -> tuple[str, list[str | int]]:
-        return "%s", [audit_settings().fallback]
-
-    def as_postgresql(
-        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[str | int]]:
-        # NULL before its first use in a session and '' after the transaction that set it.
-        actor = f"nullif(pg_catalog.current_setting('{ACTOR_VARIABLE}', true), '')"
-        match self.nobody or audit_settings().nobody:
-            case "refuse":
-                # NULL, which the trigger refuses with a message of its own.
-                return actor, []
-            case "session_user":
-                return f"coalesce({actor}, session_user)", []
-        return f"coalesce({actor}, %s)", [audit_settings().fallback]
+__all__ = ["ActorDefault", "AuditActorField", "AuditField", "AuditTimeField"]
 
 
 class AuditField(Field):

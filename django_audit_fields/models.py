@@ -11,7 +11,7 @@ from django.db.models.base import ModelBase
 from django.db.models.signals import class_prepared
 
 from .actors import current_actor, is_preserving, preserve_audit_fields
-from .fields import ActorDefault, AuditActorField, AuditTimeField
+from .fields import AuditActorField, AuditTimeField
 from .querysets import AuditQuerySet
 from .stamping import (
     AUDIT_NAMES,
@@ -28,7 +28,7 @@ from .stamping import (
     updated_names,
     write_back,
 )
-from .triggers import attach_trigger, trigger_of
+from .triggers import attach_trigger
 
 __all__ = ["AuditManager", "AuditQuerySet", "TimestampModel"]
 
@@ -226,19 +226,9 @@ class TimestampModel(models.Model):
 
 
 def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:
-    """Give each table of a `TimestampModel` its trigger, and its defaults what that says."""
-    options = sender._meta
-    if not issubclass(sender, TimestampModel) or options.abstract or options.proxy:
-        return
-    local = [field for field in options.local_concrete_fields if field.attname in AUDIT_NAMES]
-    if not local:  # the child table of multi-table inheritance
-        return
-    attach_trigger(sender)
-    trigger = trigger_of(sender)
-    if trigger is not None and trigger.nobody is not None:
-        for field in local:
-            if isinstance(field, AuditActorField) and field.db_default == ActorDefault():
-                field.db_default = ActorDefault(nobody=trigger.nobody)
+    """Give each table of a `TimestampModel` its trigger."""
+    if issubclass(sender, TimestampModel):
+        attach_trigger(sender)
 
 
 class_prepared.connect(audit_concrete_model, dispatch_uid="django_audit_fields.models")

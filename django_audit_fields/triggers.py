@@ -10,7 +10,7 @@ import importlib.resources
 import json
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from django.db.models import BaseConstraint, Field, Model
 from django.db.models.signals import class_prepared
 
 from .conf import ACTOR_VARIABLE, NOBODY_MODES, audit_settings
+from .expressions import ActorDefault
 
 #: Stands in the comments of functions and triggers; raised when their text or meaning changes.
 VERSION: Final = 1
@@ -161,6 +162,9 @@ class Stamping:
             case "session_user":
                 return f"COALESCE({acting}, session_user)"
         return f"COALESCE({acting}, {quote_literal(self.fallback)})"
+
+    def with_fallback(self) -> Stamping:
+        return replace(self, nobody="fallback")
 
     def condition(self, event: str) -> str:
         """The `WHEN` that keeps PL/pgSQL away from rows that it would leave as they are.
@@ -395,11 +399,16 @@ def drop_unused_functions_sql() -> str:
 
 
 def install_sql(
-    table: Reference | str, stamping: Stamping, *, checks_columns: bool = False
+    table: Reference | str,
+    stamping: Stamping,
+    *,
+    checks_columns: bool = False,
+    defaults: Mapping[str, str] | None = None,
 ) -> AuditStatement:
     """Create or replace the function and both triggers.
 
     `table` is a literal of the table's quoted name, or a reference that reads as one.
+    `defaults` are expressions by column, to be set along with the triggers.
     """
     function = f".{quote_identifier(stamping.function_name)}()"
     arguments = ", ".join(map(quote_literal, stamping.arguments))
@@ -419,6 +428,7 @@ def install_sql(
         )
         for name, event in ((INSERT_TRIGGER, "INSERT"), (UPDATE_TRIGGER, "UPDATE"))
     )
+    triggers += set_defaults_sql(defaults or {})
     checks = ""
     if checks_columns:
         columns = ", ".join(
@@ -450,14 +460,27 @@ def install_sql(
     return AuditStatement(template, table=table)
 
 
-def remove_sql(table: str) -> str:
-    """Drop both triggers, and the functions of the table's schema that nothing uses any more."""
+def set_defaults_sql(defaults: Mapping[str, str]) -> str:
+    """The part of a block that gives columns these defaults."""
+    return "".join(
+        f"    EXECUTE 'ALTER TABLE ' || audited || "
+        f"{quote_literal(f' ALTER COLUMN {quote_identifier(column)} SET DEFAULT {default}')};\n"
+        for column, default in defaults.items()
+    )
+
+
+def remove_sql(table: str, defaults: Mapping[str, str] | None = None) -> str:
+    """Drop both triggers, and the functions of the table's schema that nothing uses any more.
+
+    `defaults` are expressions by column, to be set again.
+    """
     drops = "".join(
         f"    EXECUTE {quote_literal(drop)} || audited;\n"
         for drop in (
             f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON " for name in TRIGGER_NAMES
         )
     )
+    drops += set_defaults_sql(defaults or {})
     return fill(
         REMOVE_TEMPLATE,
         {"table": table, "drops": drops, "sweep": sweep_sql("pronamespace = home")},
@@ -481,6 +504,20 @@ def audit_fields_of(model: type[Model]) -> dict[str, Field[Any, Any]]:
     """The audit fields that the model's own table holds, by role."""
     fields = {field.name: field for field in model._meta.local_fields}
     return {role: fields[role] for role in ROLES if role in fields}
+
+
+def label_defaults(model: type[Model], stamping: Stamping) -> dict[str, str]:
+    """Column to default, for the model's labels that have ours."""
+    return {
+        str(field.column): stamping.actor_sql
+        for role, field in audit_fields_of(model).items()
+        if role in LABEL_ROLES and isinstance(field.db_default, ActorDefault)
+    }
+
+
+def own_defaults(model: type[Model], stamping: Stamping) -> dict[str, str]:
+    """The same where Django's own are not right: those stamp nobody with the fallback."""
+    return {} if stamping.nobody == "fallback" else label_defaults(model, stamping)
 
 
 class AuditTrigger(BaseConstraint):
@@ -531,7 +568,7 @@ class AuditTrigger(BaseConstraint):
         if stamping is None or vendor != "postgresql":
             return None
         table = QuotedTable(model._meta.db_table, schema_editor.quote_name)
-        return install_sql(table, stamping)
+        return install_sql(table, stamping, defaults=own_defaults(model, stamping))
 
     def constraint_sql(  # type: ignore[override]
         self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor
@@ -543,7 +580,8 @@ class AuditTrigger(BaseConstraint):
     def remove_sql(  # type: ignore[override]
         self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor
     ) -> str | None:
-        if self.stamping(model) is None or schema_editor.connection.vendor != "postgresql":
+        stamping = self.stamping(model)
+        if stamping is None or schema_editor.connection.vendor != "postgresql":
             return None
         table = model._meta.db_table
         # Deferred by a CreateModel of the same migration, it would run after this.
@@ -553,7 +591,9 @@ class AuditTrigger(BaseConstraint):
             if not (isinstance(statement, AuditStatement) and statement.references_table(table))
         ]
         # Django merges parameters into it, and would read a name's `%` as one of them.
-        return remove_sql(str(QuotedTable(table, schema_editor.quote_name))).replace("%", "%%")
+        quoted = str(QuotedTable(table, schema_editor.quote_name))
+        plain = dict.fromkeys(own_defaults(model, stamping), stamping.with_fallback().actor_sql)
+        return remove_sql(quoted, plain).replace("%", "%%")
 
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """A row is never invalid: what it lacks, the trigger fills."""

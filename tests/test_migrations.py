@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, migrations, models
+from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.graph import MigrationGraph
 from django.db.migrations.operations import AddConstraint, RemoveConstraint
@@ -277,6 +277,48 @@ def test_a_table_with_rows_becomes_audited_in_one_migration(define: Any) -> None
     backwards(migration, before)
     assert triggers_on("triggersapp_thing") == {}
     assert row("SELECT count(*) FROM triggersapp_thing") == (2,)
+
+
+@pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
+@pytest.mark.parametrize("said_by", ["settings", "model"])
+def test_rows_older_than_the_columns_get_the_fallback(
+    define: Any, nobody: str, said_by: str
+) -> None:
+    """Whatever nobody's later rows get: those that are there were written before anyone asked."""
+    before = state_of(define("Thing", models.Model))
+    forwards(migration_between(ProjectState(), before), ProjectState())
+    execute("INSERT INTO triggersapp_thing DEFAULT VALUES")
+    own = {"nobody": nobody} if said_by == "model" else {}
+    with isolate_apps("tests.triggersapp"):
+        audited = define("Thing", meta={"constraints": [AuditTrigger(name="thing_audit", **own)]})
+    settings = {"NOBODY": nobody} if said_by == "settings" else {}
+    with override_settings(AUDIT_FIELDS=settings):
+        migration = migration_between(before, state_of(audited))
+        forwards(migration, before)
+        assert people_of("triggersapp_thing") == ("system", "system")
+        if nobody == "refuse":
+            with pytest.raises(IntegrityError), transaction.atomic():
+                execute("INSERT INTO triggersapp_thing DEFAULT VALUES")
+        else:
+            execute("INSERT INTO triggersapp_thing DEFAULT VALUES")
+            # With the setting Django's own connections name the fallback; these apps are isolated,
+            # so that the model's word is not known to them.
+            is_role = nobody == "session_user" and said_by == "model"
+            expected = row("SELECT session_user")[0] if is_role else "system"
+            assert people_of("triggersapp_thing", 2) == (expected, expected)
+        backwards(migration, before)
+
+
+def test_a_removed_constraint_leaves_a_default_that_can_be_stored(define: Any) -> None:
+    """Without the trigger nobody would refuse a row with a message of its own."""
+    refusing = AuditTrigger(name="thing_audit", nobody="refuse")
+    strict = state_of(define("Thing", meta={"constraints": [refusing]}))
+    forwards(migration_between(ProjectState(), strict), ProjectState())
+    with isolate_apps("tests.triggersapp"):
+        plain = state_of(define("Thing", meta={"constraints": [AuditTrigger(name="thing_audit")]}))
+    forwards(migration_between(strict, plain), strict)
+    execute("INSERT INTO triggersapp_thing DEFAULT VALUES")
+    assert people_of("triggersapp_thing") == ("system", "system")
 
 
 def test_a_renamed_model_keeps_a_trigger(define: Any) -> None:
