@@ -39,7 +39,7 @@ def user_label(user: Any) -> str:
 #: The innermost `acting_as` and those around it: a label, None for nobody, or an unread claim.
 _acting: ContextVar[Entry | None] = ContextVar("audit_acting", default=None)
 #: Whom django-crum's functions name; no claim when they name nobody in particular.
-_named: ContextVar[Claim | None] = ContextVar("audit_named", default=None)
+_named: ContextVar[UserClaim | None] = ContextVar("audit_named", default=None)
 #: Whoever made the current request.
 _requesting: ContextVar[RequestClaim | None] = ContextVar("audit_requesting", default=None)
 _preserving: ContextVar[Entry | None] = ContextVar("audit_preserving", default=None)
@@ -286,11 +286,12 @@ class Claim:
 class UserClaim(Claim):
     """A user that somebody named."""
 
-    __slots__ = ("_user",)
+    __slots__ = ("_user", "thread")
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: Any, thread: int | None = None) -> None:
         super().__init__()
         self._user = user
+        self.thread = thread
 
     def user(self) -> Any:
         return self._user
@@ -394,15 +395,18 @@ def _polled_label() -> str | None:
     return UserClaim(user).label()
 
 
-def name_user(user: Any) -> None:
-    """As django-crum's setter says: a user, None for nobody, False to name nobody in particular."""
+def name_user(user: Any, thread: int | None = None) -> None:
+    """As django-crum's setter says: a user, None for nobody, False to name nobody in particular.
+
+    `thread` is given where crum has a request, which it keeps for that thread.
+    """
     requesting = _requesting.get()
     if user is False or (requesting is not None and requesting.stands_for(user)):
         # Given back the request's own user, as `crum.impersonate` does when it ends: naming it
         # would hold on to it, and token authentication may still set another.
         _named.set(None)
     else:
-        _named.set(UserClaim(user))
+        _named.set(UserClaim(user, thread))
 
 
 def named_user() -> Any:
@@ -415,6 +419,12 @@ def current_request(thread: int) -> Any:
     """The current request if this thread began it, else None."""
     claim = _requesting.get()
     return claim.request if claim is not None and claim.thread == thread else None
+
+
+def named_in_request(thread: int) -> bool:
+    """Whether somebody is named, and was while crum knew a request of this thread."""
+    named = _named.get()
+    return _requesting.get() is not None and named is not None and named.thread == thread
 
 
 def requesting_user() -> Any:

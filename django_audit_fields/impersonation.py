@@ -43,19 +43,28 @@ def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
 
 
 def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
-    if user is False and crum.get_current_request() is None:
-        request = actors.current_request(threading.get_ident())
-        if request is not None:
-            # crum's own middleware ended a request made inside this one, and takes for granted
-            # that there is no other. Whom this one named stays named.
-            crum.set_current_request(request)
-            return
+    thread = threading.get_ident()
+    has_request = crum.get_current_request() is not None
+    if user is False and not has_request and is_of_a_nested_request(thread):
+        return
     actors.name_user(False)
     is_shared = len(signals.current_user_getter.receivers) > 1
     if is_shared and user is not None and crum.get_current_user() is user:
         # Another package's answer, handed back by `crum.impersonate`: that package's to change.
         return
-    actors.name_user(user)
+    actors.name_user(user, thread if has_request else None)
+
+
+def is_of_a_nested_request(thread: int) -> bool:
+    """Whether crum's own middleware has just ended a request made inside another.
+
+    It takes for granted that there is no other, and names nobody. Whom the outer one named stays
+    named, until that ends.
+    """
+    if (request := actors.current_request(thread)) is not None:
+        crum.set_current_request(request)
+        return True
+    return actors.named_in_request(thread)
 
 
 @contextmanager

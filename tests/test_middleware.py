@@ -189,12 +189,13 @@ def test_what_crum_was_told_ends_with_the_request(site, other):
     [[*DJANGOS, OURS], [CRUMS, *DJANGOS, OURS], [*DJANGOS, CRUMS, OURS], [*DJANGOS, OURS, CRUMS]],
     ids=["alone", "crum-first", "crum-before", "crum-after"],
 )
-def test_nested_requests_give_back_the_outer_one(settings, user, other, middleware):
+def test_nested_requests_give_back_the_outer_one(settings, site, user, other, middleware):
     """A request made inside a view is its own user's; afterwards the outer one is back."""
     settings.MIDDLEWARE = middleware
     carol = User.objects.create(username="carol")
-    site = Site(is_async=False, user=user)
-    assert site.get("/nested/", {"as": "bob"}).json() == {"request is back": True}
+    response = site.get("/nested/", {"as": "bob"})
+    # crum keeps the request per thread: under ASGI only its own middleware may tell it.
+    assert response.json()["request is back"] or site.is_async
     assert writers() == {
         "outer before": str(user.pk),
         "inner": str(other.pk),
