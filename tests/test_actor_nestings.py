@@ -34,7 +34,7 @@ def blocks(programs):
         st.tuples(st.just("decorated"), actors, programs),
         st.tuples(st.just("generator"), actors, programs, programs),
         st.tuples(st.just("impersonate"), people | st.none(), programs),
-        st.tuples(st.just("request"), people, programs),
+        st.tuples(st.just("request"), people, programs, st.sampled_from(["", "before", "after"])),
         st.tuples(st.just("preserve"), programs),
         st.tuples(st.just("catch"), programs),
     )
@@ -111,6 +111,16 @@ def authenticate(request, user):
     request.user = AnonymousUser() if user.pk is None else User(pk=user.pk)
 
 
+def respond(crums, view, user):
+    """With crum's own middleware before ours, after it, or not at all."""
+    if crums == "after":
+        view = crum.CurrentRequestUserMiddleware(view)
+    respond_inside = AuditMiddleware(view)
+    if crums == "before":
+        respond_inside = crum.CurrentRequestUserMiddleware(respond_inside)
+    respond_inside(request_of(user))
+
+
 def run(program, model, request):
     for step, *rest in program:
         if step == "raise":
@@ -149,10 +159,13 @@ def run(program, model, request):
                 run(rest[0], model, request)
         elif step == "request":
             everything = {"acting": model.acting, "named": model.named, "requesting": rest[0]}
-            with model(**everything):
-                AuditMiddleware(lambda inner, rest=rest: run(rest[1], model, inner))(
-                    request_of(rest[0])
-                )
+            try:
+                with model(**everything):
+                    respond(rest[2], lambda inner, rest=rest: run(rest[1], model, inner), rest[0])
+            finally:
+                if rest[2] == "before" and request is None:
+                    # crum's own middleware around all of ours names nobody when it ends.
+                    model.named = UNSET
         check(model)
 
 
@@ -209,7 +222,12 @@ async def arun(program, model, request):
 
 #: Found by the tests below: an impersonation around an authentication pinned the user before it.
 AUTHENTICATED_MEANWHILE = [
-    ("request", USERS[1], [("impersonate", None, [("authenticate", USERS[0]), ("name", False)])])
+    (
+        "request",
+        USERS[1],
+        [("impersonate", None, [("authenticate", USERS[0]), ("name", False)])],
+        "",
+    )
 ]
 
 
