@@ -16,7 +16,7 @@ from django.utils import timezone
 from .actors import is_preserving
 from .conf import MAX_LABEL_LENGTH
 from .expressions import ActorDefault
-from .stamping import is_stamped, required_actor
+from .stamping import is_audited, is_stamped, required_actor
 
 if TYPE_CHECKING:
     # Generic in the stubs, and not when it runs.
@@ -43,10 +43,13 @@ class AuditField(Field):
         """The value to write.
 
         `TimestampModel` and `AuditQuerySet` put it on the instance beforehand; it is made here for
-        rows that a manager other than ours inserts.
+        rows that a manager other than ours inserts. Another model that copies the fields, such as
+        the history of an audited one, stores what it is given.
         """
         given = model_instance.__dict__.get(self.attname)
-        if is_stamped() or not add or (given is not None and is_preserving()):
+        if is_stamped() or not add:
+            return given
+        if given is not None and (not is_audited(type(model_instance)) or is_preserving()):
             return given
         value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)
         return value

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.db import connections, models
 from django.db.models.base import ModelBase
 from django.db.models.signals import class_prepared
 
-from .actors import current_actor, is_preserving, preserve_audit_fields
+from .actors import is_preserving, preserve_audit_fields
 from .fields import AuditActorField, AuditTimeField
 from .querysets import AuditQuerySet
 from .stamping import (
@@ -24,6 +24,7 @@ from .stamping import (
     remember,
     remember_row,
     require_actor,
+    required_actor,
     stamped,
     updated_names,
     write_back,
@@ -43,6 +44,9 @@ class TimestampModel(models.Model):
     All four columns are stamped on every write, whatever values the caller put into them, except
     under `preserve_audit_fields()` and for raw saves (`loaddata`), which store what they are given.
     """
+
+    #: Other models may hold copies of the fields: a history, say.
+    _is_audited: ClassVar[bool] = True
 
     created_at = AuditTimeField()
     updated_at = AuditTimeField()
@@ -106,7 +110,8 @@ class TimestampModel(models.Model):
             super().save_base(raw, force_insert, force_update, using, update_fields)
         except BaseException:
             # Whoever raised after the row was written, say a post_save receiver, left it written.
-            if state.get("audit_memory") is memory:
+            if state.get("audit_failed") or state.get("audit_memory") is memory:
+                state["audit_memory"] = memory
                 for name, value in before:
                     if value is _ABSENT:
                         values.pop(name, None)
@@ -116,14 +121,21 @@ class TimestampModel(models.Model):
         finally:
             # What the listener said holds for this save only.
             state.pop("audit_actor", None)
+            state.pop("audit_failed", None)
 
     def _save_table(
         self, raw: bool = False, cls: type[models.Model] | None = None, *args: Any, **kwargs: Any
     ) -> bool:
         # Also what `loaddata` reaches, which calls Model.save_base past any override.
         preserving = preserve_audit_fields() if raw else contextlib.nullcontext()
-        with preserving, stamped():
-            updated: bool = super()._save_table(raw, cls, *args, **kwargs)  # type: ignore[misc]
+        try:
+            with preserving, stamped():
+                updated: bool = super()._save_table(raw, cls, *args, **kwargs)  # type: ignore[misc]
+        except BaseException:
+            # The table of a parent may be written by then; Django undoes that.
+            if not raw:
+                self._state.audit_failed = True  # type: ignore[attr-defined]
+            raise
         if not updated and cls is not None and audit_names(cls):
             values = self.__dict__
             for name in audit_names(cls):
@@ -221,7 +233,7 @@ class TimestampModel(models.Model):
         """What the listener said; None leaves the label to the trigger, where there is one."""
         actor: str | None = self._state.__dict__.get("audit_actor")
         if actor is None and not is_stamped_by_trigger(type(self), using or ""):
-            return current_actor()
+            return required_actor(type(self))
         return actor
 
 

@@ -123,6 +123,8 @@ class AuditQuerySet(models.QuerySet[_Model]):
         if not names:
             return super().bulk_create(objs, *options, update_fields, unique_fields)
         objs = list(objs)
+        if not objs:
+            return super().bulk_create(objs, *options, update_fields, unique_fields)
         require_actor(self.model, objs)
         if update_conflicts and update_fields and not is_preserving():
             update_fields = [
@@ -198,9 +200,9 @@ class AuditQuerySet(models.QuerySet[_Model]):
         self, objs: Iterable[_Model], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
         names = updated_names(self.model)
-        if not names or is_preserving():
-            return super().bulk_update(objs, fields, batch_size)
         objs = tuple(objs)
+        if not names or not objs or is_preserving():
+            return super().bulk_update(objs, fields, batch_size)
         fields = list(fields)
         kept = [name for name in fields if name not in AUDIT_NAMES]
         # Only audit columns named: not the caller's to set, but the rows are touched all the same.

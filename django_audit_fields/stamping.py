@@ -64,6 +64,11 @@ def updated_names(model: type[models.Model]) -> frozenset[str]:
     return audit_names(model).intersection(UPDATED)
 
 
+def is_audited(model: type[models.Model]) -> bool:
+    """Whether `model` is a `TimestampModel`, which cannot be imported here."""
+    return getattr(model, "_is_audited", False)
+
+
 def refuses_nobody(model: type[models.Model]) -> bool:
     trigger = trigger_of(model)
     return ((trigger and trigger.nobody) or audit_settings().nobody) == "refuse"
@@ -112,7 +117,9 @@ def recall(instance: models.Model, using: str | None) -> Memory:
     if not isinstance(memory, Memory):
         names, values = memory
         read = dict(zip(names, values, strict=True))
-        key = read.get(instance._meta.pk.attname, instance.pk)
+        keys = tuple(read.get(field.attname) for field in instance._meta.pk_fields)
+        # The key of a composite one is a tuple.
+        key = keys if len(keys) > 1 else keys[0]
         memory = Memory(key, *map(read.get, Memory._fields[1:]))
     return memory if memory.pk == instance.pk else Memory(instance.pk)
 

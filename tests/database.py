@@ -1,8 +1,13 @@
 """Questions to ask of a row, past every layer that is under test."""
 
-from django.db import connections
+import pytest
+from django.db import connection, connections
 
 COLUMNS = ("created_at", "created_by", "updated_at", "updated_by")
+
+needs_trigger = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="Past our managers only a trigger stamps."
+)
 
 
 def row_of(instance, using="default"):
@@ -14,12 +19,13 @@ def row_of(instance, using="default"):
     )
     connection = connections[using]
     quote = connection.ops.quote_name
-    columns = ", ".join(map(quote, COLUMNS))
-    key = model._meta.pk
+    keys = model._meta.pk_fields
+    condition = " AND ".join(f"{quote(key.column)} = %s" for key in keys)
+    columns = ", ".join(quote(model._meta.get_field(name).column) for name in COLUMNS)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE {quote(key.column)} = %s",
-            [key.get_db_prep_value(getattr(instance, key.attname), connection)],
+            f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE {condition}",
+            [key.get_db_prep_value(getattr(instance, key.attname), connection) for key in keys],
         )
         values = cursor.fetchone()
     if connection.vendor != "postgresql":

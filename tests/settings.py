@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "tests.sessionapp",
     "tests.actorapp",
     "tests.triggersapp",
+    "tests.oddapp",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -49,3 +50,4 @@ TEMPLATES = [
         },
     }
 ]
+ODDAPP_SWAPPABLE = "oddapp.Swapped"

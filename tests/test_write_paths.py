@@ -1,28 +1,23 @@
 """Every way in which the ORM writes: who is stamped, when, and what memory holds afterwards."""
 
-import copy
-import io
-import pickle
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.core import management, serializers
-from django.db import IntegrityError, connection, models, transaction
+from django.db import connection, models
 from django.forms import modelform_factory, modelformset_factory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_audit_fields import acting_as, preserve_audit_fields
+from django_audit_fields import acting_as
 from tests.database import assert_equals_row, people_of, row_of
-from tests.factories import ItemFactory, PartFactory
+from tests.factories import FORGED, ItemFactory
 from tests.testapp.models import (
     Item,
     ItemProxy,
     Keyed,
     Labelled,
     OwnManager,
-    Part,
     PlainChild,
     SpecialItem,
     Tag,
@@ -30,14 +25,6 @@ from tests.testapp.models import (
 )
 
 pytestmark = pytest.mark.django_db
-
-LONG_AGO = datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
-FORGED = {
-    "created_at": LONG_AGO,
-    "created_by": "forged",
-    "updated_at": LONG_AGO,
-    "updated_by": "forged",
-}
 
 
 def by_save():
@@ -414,242 +401,3 @@ def test_empty_update_fields_write_nothing():
         Item.objects.update()
     assert len(queries) == 0
     assert row_of(item) == made
-
-
-def test_an_instance_that_was_never_loaded():
-    """An UPDATE by key alone: who made the row is read when asked, and never overwritten."""
-    with acting_as("maker"):
-        made = ItemFactory()
-    item = Item(pk=made.pk, name="by key")
-    with acting_as("changer"):
-        item.save()
-    assert people_of(made) == ("maker", "changer")
-    assert_equals_row(item)
-
-
-@pytest.mark.parametrize("names", [["amount"], ["amount", "created_by"], ["amount", "updated_at"]])
-def test_a_deferred_instance(names):
-    """Columns that were never read are stamped too, and nothing is fetched to do it."""
-    with acting_as("maker"):
-        pk = ItemFactory().pk
-    item = Item.objects.only(*names).get(pk=pk)
-    item.amount = 5
-    with acting_as("changer"), CaptureQueriesContext(connection) as queries:
-        item.save()
-    assert len(queries) == 1
-    assert people_of(item) == ("maker", "changer")
-    assert_equals_row(item)
-
-
-def test_a_forged_value_in_a_deferred_column_is_undone():
-    """The maker was never read, and is not what the caller says either."""
-    with acting_as("maker"):
-        pk = ItemFactory().pk
-    item = Item.objects.only("amount").get(pk=pk)
-    item.created_by = "forged"
-    with acting_as("changer"):
-        item.save()
-    assert people_of(item) == ("maker", "changer")
-    assert_equals_row(item)
-
-
-def test_a_changed_key_does_not_carry_its_memory_along():
-    """Saved under another row's key, the instance shows that row's maker."""
-    with acting_as("first"):
-        one = ItemFactory()
-    with acting_as("second"):
-        two = ItemFactory()
-    one.pk = two.pk
-    with acting_as("changer"):
-        one.save()
-    assert people_of(two) == ("second", "changer")
-    assert_equals_row(one)
-
-
-@pytest.mark.parametrize(
-    "travel",
-    [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))],  # noqa: S301
-)
-def test_memory_travels_with_the_instance(travel):
-    """A copy or a pickle knows what was loaded."""
-    with acting_as("maker"):
-        item = travel(ItemFactory())
-    item.created_by = "forged"
-    with acting_as("changer"):
-        item.save()
-    assert people_of(item) == ("maker", "changer")
-    assert_equals_row(item)
-
-
-def test_refresh_from_db_renews_what_is_remembered():
-    """A forged value is gone, and so is the floor of an older row."""
-    with acting_as("maker"):
-        item = ItemFactory()
-        with acting_as("changer"):
-            Item.objects.filter(pk=item.pk).update(amount=3)
-    item.created_by = "forged"
-    item.refresh_from_db()
-    assert_equals_row(item)
-    item.created_by = "forged"
-    item.refresh_from_db(fields=["amount"])
-    with acting_as("last"):
-        item.save()
-    assert people_of(item) == ("maker", "last")
-    assert_equals_row(item)
-
-
-def test_updated_at_moves_forward_when_the_clock_steps_back(monkeypatch):
-    """Past the value that was loaded, also on a host whose clock is behind."""
-    item = ItemFactory()
-    floors = [item.updated_at]
-    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
-    for write in (
-        item.save,
-        lambda: item.save(update_fields=["amount"]),
-        lambda: Item.objects.bulk_update([item], ["amount"]),
-    ):
-        write()
-        assert item.updated_at > floors[-1]
-        assert_equals_row(item)
-        floors.append(item.updated_at)
-    Item.objects.filter(pk=item.pk).update(amount=8)
-    assert row_of(item)["updated_at"] >= floors[-1]
-
-
-def test_failed_insert_leaves_the_instance_as_it_was():
-    """What was never written is not claimed."""
-    ItemFactory(code="taken")
-    items = [Item(code="taken"), Item(code="taken", created_by="mine")]
-    for write in (items[0].save, lambda: Item.objects.bulk_create([items[1]])):
-        with pytest.raises(IntegrityError), transaction.atomic():
-            write()
-    assert (items[0].created_by, items[0].created_at) == (None, None)
-    assert items[1].created_by == "mine"
-
-
-def test_an_unsaved_instance_has_no_stamp_and_is_valid():
-    """Validation does not ask for what the database fills in."""
-    item = Item(name="a", amount=1, code="c")
-    assert [getattr(item, name) for name in FORGED] == [None] * 4
-    item.full_clean()
-
-
-def test_related_manager_stamps_those_it_moves():
-    """add, remove, clear and set change rows, and say by whom."""
-    with acting_as("maker"):
-        item, part = ItemFactory(), PartFactory(item=None)
-    for actor, write in (
-        ("adder", lambda: item.parts.add(part)),
-        ("remover", lambda: item.parts.remove(part)),
-        ("setter", lambda: item.parts.set([part])),
-        ("clearer", lambda: item.parts.clear()),
-    ):
-        with acting_as(actor):
-            write()
-        assert people_of(part) == ("maker", actor)
-
-
-def test_deleting_the_parent_stamps_what_set_null_changes():
-    """The collector updates past managers; the trigger sees it."""
-    with acting_as("maker"):
-        part = PartFactory(item=None)
-        item = ItemFactory()
-    with acting_as("adder"):
-        Part.objects.filter(pk=part.pk).update(item=item)
-    assert people_of(part) == ("maker", "adder")
-
-
-def test_child_table_stamps_the_columns_of_its_parent():
-    """Saving only what the child's table holds still changes the row as a whole."""
-    with acting_as("maker"):
-        special = SpecialItem.objects.create(extra="a")
-    for actor, write in (
-        ("saver", lambda: special.save()),
-        ("some", lambda: special.save(update_fields=["extra"])),
-        ("bulk", lambda: SpecialItem.objects.bulk_update([special], ["extra"])),
-        ("many", lambda: SpecialItem.objects.filter(pk=special.pk).update(extra="b")),
-    ):
-        with acting_as(actor):
-            write()
-        assert people_of(special) == ("maker", actor)
-        if actor != "many":
-            assert_equals_row(special)
-
-
-def test_child_for_an_existing_parent_row():
-    """The parent's row is changed, not made."""
-    with acting_as("maker"):
-        item = ItemFactory()
-    special = SpecialItem(item_ptr=item, name="b")
-    with acting_as("changer"):
-        special.save()
-    assert people_of(special) == ("maker", "changer")
-    assert_equals_row(special)
-
-
-def test_loaddata_stores_what_the_fixture_says(tmp_path):
-    """Also over an existing row, where every other save would keep who made it."""
-    item = ItemFactory()
-    for name, value in FORGED.items():
-        setattr(item, name, value)
-    fixture = tmp_path / "items.json"
-    fixture.write_text(serializers.serialize("json", [item, Item(pk=item.pk + 1, **FORGED)]))
-    with acting_as("loader"):
-        management.call_command("loaddata", fixture, verbosity=0, stdout=io.StringIO())
-    for loaded in Item.objects.all():
-        # JSON keeps milliseconds, and 789 microseconds are less than one.
-        assert row_of(loaded) == {
-            name: value.replace(microsecond=0) if name.endswith("_at") else value
-            for name, value in FORGED.items()
-        }
-
-
-def test_loaddata_fills_what_the_fixture_leaves_out(tmp_path):
-    """A fixture from before the package has none of the four."""
-    fixture = tmp_path / "items.json"
-    fixture.write_text('[{"model": "testapp.item", "pk": 7, "fields": {"name": "old"}}]')
-    with acting_as("loader"):
-        management.call_command("loaddata", fixture, verbosity=0, stdout=io.StringIO())
-    assert people_of(Item.objects.get(pk=7)) == ("loader", "loader")
-
-
-def test_preserve_stores_what_is_given():
-    """Insert, update, bulk and queryset, as given; the instance agrees."""
-    with acting_as("importer"), preserve_audit_fields():
-        saved = Item.objects.create(**FORGED)
-        bulk = Item.objects.bulk_create([Item(**FORGED), Item(created_by="half")])
-        assert row_of(saved) == FORGED
-        assert row_of(bulk[0]) == FORGED
-        assert people_of(bulk[1]) == ("half", "importer")
-        assert_equals_row(bulk[1])
-        saved.created_by = "corrected"
-        saved.updated_at = LONG_AGO - timedelta(days=1)
-        saved.save()
-        assert row_of(saved) == {
-            **FORGED,
-            "created_by": "corrected",
-            "updated_at": LONG_AGO - timedelta(days=1),
-        }
-        assert_equals_row(saved)
-        Item.objects.filter(pk=saved.pk).update(updated_by="repair")
-        assert row_of(saved)["updated_by"] == "repair"
-        saved.updated_by = None
-        saved.save()
-        assert people_of(saved) == ("corrected", "repair")
-        assert_equals_row(saved)
-    with acting_as("changer"):
-        saved.save()
-    assert people_of(saved) == ("corrected", "changer")
-
-
-def test_people_can_ask_for_their_rows():
-    """By user or label, and since when."""
-    with acting_as("maker"):
-        item = ItemFactory()
-    with acting_as("changer"):
-        item.save()
-    assert list(Item.objects.created_by_actor("maker")) == [item]
-    assert list(Item.objects.filter(amount=1).updated_by_actor("changer")) == [item]
-    assert not Item.objects.created_by_actor("changer").exists()
-    assert list(Item.objects.updated_since(item.updated_at)) == [item]
-    assert not Item.objects.updated_since(item.updated_at + timedelta(microseconds=1)).exists()

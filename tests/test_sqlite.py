@@ -1,0 +1,21 @@
+"""Layers 1 and 2 without PostgreSQL: the same tests of every write path, on SQLite."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+
+
+def test_every_write_path_stamps_on_sqlite():
+    """What needs the trigger is skipped there by name, and nothing else is."""
+    paths = sorted(str(path) for path in TESTS.glob("test_write_*.py"))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    result = subprocess.run(
+        [*command, "--ds=tests.settings_sqlite", *paths],
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

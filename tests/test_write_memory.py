@@ -1,0 +1,155 @@
+"""What an instance knows of its row: loaded, deferred, copied, failed."""
+
+import copy
+import pickle
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_audit_fields import acting_as
+from tests.database import assert_equals_row, needs_trigger, people_of, row_of
+from tests.factories import FORGED, LONG_AGO, ItemFactory
+from tests.testapp.models import Item
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_instance_that_was_never_loaded():
+    """An UPDATE by key alone: who made the row is read when asked, and never overwritten."""
+    with acting_as("maker"):
+        made = ItemFactory()
+    item = Item(pk=made.pk, name="by key")
+    with acting_as("changer"):
+        item.save()
+    assert people_of(made) == ("maker", "changer")
+    assert_equals_row(item)
+
+
+@pytest.mark.parametrize("names", [["amount"], ["amount", "created_by"], ["amount", "updated_at"]])
+def test_a_deferred_instance(names):
+    """Columns that were never read are stamped too, and nothing is fetched to do it."""
+    with acting_as("maker"):
+        pk = ItemFactory().pk
+    item = Item.objects.only(*names).get(pk=pk)
+    item.amount = 5
+    with acting_as("changer"), CaptureQueriesContext(connection) as queries:
+        item.save()
+    assert len(queries) == 1
+    assert people_of(item) == ("maker", "changer")
+    assert_equals_row(item)
+
+
+def test_a_forged_value_in_a_deferred_column_is_undone():
+    """The maker was never read, and is not what the caller says either."""
+    with acting_as("maker"):
+        pk = ItemFactory().pk
+    item = Item.objects.only("amount").get(pk=pk)
+    item.created_by = "forged"
+    with acting_as("changer"):
+        item.save()
+    assert people_of(item) == ("maker", "changer")
+    assert_equals_row(item)
+
+
+def test_a_changed_key_does_not_carry_its_memory_along():
+    """Saved under another row's key, the instance shows that row's maker."""
+    with acting_as("first"):
+        one = ItemFactory()
+    with acting_as("second"):
+        two = ItemFactory()
+    one.pk = two.pk
+    with acting_as("changer"):
+        one.save()
+    assert people_of(two) == ("second", "changer")
+    assert_equals_row(one)
+
+
+@pytest.mark.parametrize(
+    "travel",
+    [copy.copy, copy.deepcopy, lambda item: pickle.loads(pickle.dumps(item))],  # noqa: S301
+)
+def test_memory_travels_with_the_instance(travel):
+    """A copy or a pickle knows what was loaded."""
+    with acting_as("maker"):
+        item = travel(ItemFactory())
+    item.created_by = "forged"
+    with acting_as("changer"):
+        item.save()
+    assert people_of(item) == ("maker", "changer")
+    assert_equals_row(item)
+
+
+def test_refresh_from_db_renews_what_is_remembered():
+    """A forged value is gone, and so is the floor of an older row."""
+    with acting_as("maker"):
+        item = ItemFactory()
+        with acting_as("changer"):
+            Item.objects.filter(pk=item.pk).update(amount=3)
+    item.created_by = "forged"
+    item.refresh_from_db()
+    assert_equals_row(item)
+    item.created_by = "forged"
+    item.refresh_from_db(fields=["amount"])
+    with acting_as("last"):
+        item.save()
+    assert people_of(item) == ("maker", "last")
+    assert_equals_row(item)
+
+
+def test_updated_at_moves_forward_when_the_clock_steps_back(monkeypatch):
+    """Past the value that was loaded, also on a host whose clock is behind."""
+    item = ItemFactory()
+    floors = [item.updated_at]
+    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
+    for write in (
+        item.save,
+        lambda: item.save(update_fields=["amount"]),
+        lambda: Item.objects.bulk_update([item], ["amount"]),
+    ):
+        write()
+        assert item.updated_at > floors[-1]
+        assert_equals_row(item)
+        floors.append(item.updated_at)
+
+
+@needs_trigger
+def test_an_update_of_rows_that_nobody_loaded_does_not_go_back_either(monkeypatch):
+    """Python knows no floor; the trigger does."""
+    item = ItemFactory()
+    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
+    Item.objects.filter(pk=item.pk).update(amount=8)
+    assert row_of(item)["updated_at"] >= item.updated_at
+
+
+def test_failed_insert_leaves_the_instance_as_it_was():
+    """What was never written is not claimed."""
+    ItemFactory(code="taken")
+    items = [Item(code="taken"), Item(code="taken", created_by="mine")]
+    for write in (items[0].save, lambda: Item.objects.bulk_create([items[1]])):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            write()
+    assert (items[0].created_by, items[0].created_at) == (None, None)
+    assert items[1].created_by == "mine"
+
+
+def test_an_unsaved_instance_has_no_stamp_and_is_valid():
+    """Validation does not ask for what the database fills in."""
+    item = Item(name="a", amount=1, code="c")
+    assert [getattr(item, name) for name in FORGED] == [None] * 4
+    item.full_clean()
+
+
+def test_people_can_ask_for_their_rows():
+    """By user or label, and since when."""
+    with acting_as("maker"):
+        item = ItemFactory()
+    with acting_as("changer"):
+        item.save()
+    assert list(Item.objects.created_by_actor("maker")) == [item]
+    assert list(Item.objects.filter(amount=1).updated_by_actor("changer")) == [item]
+    assert not Item.objects.created_by_actor("changer").exists()
+    assert list(Item.objects.updated_since(item.updated_at)) == [item]
+    assert not Item.objects.updated_since(item.updated_at + timedelta(microseconds=1)).exists()
