@@ -349,6 +349,21 @@ def test_a_table_of_a_models_name_elsewhere_is_not_its_table() -> None:
     assert differences(connection) == []
 
 
+class NotMigratedHere:
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return app_label != "triggersapp"
+
+
+@override_settings(DATABASE_ROUTERS=[NotMigratedHere()])
+def test_nothing_is_expected_where_a_router_keeps_models_away() -> None:
+    """Each alias is compared with the models that are migrated on it."""
+    execute(f'DROP TRIGGER "{INSERT}" ON {NOTE}')
+    execute(f'DROP TRIGGER "{UPDATE}" ON {NOTE}')
+    assert differences(connection) == []
+    with override_settings(DATABASE_ROUTERS=[]):
+        assert {found.table for found in differences(connection)} == {f"public.{NOTE}"}
+
+
 def test_a_thousand_tables_take_a_moment_and_as_many_queries_as_one() -> None:
     """Under two seconds, in a constant number of queries."""
 

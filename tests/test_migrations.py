@@ -21,13 +21,14 @@ from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
-from django_audit_fields.catalog import differences
+from django_audit_fields.catalog import differences, reinstall
 from django_audit_fields.models import TimestampModel
 from django_audit_fields.triggers import AuditTrigger
 from tests.audited_tables import (
     act_as,
     audit_functions,
     execute,
+    install,
     make_table,
     people_of,
     row,
@@ -622,6 +623,25 @@ def test_a_release_changes_no_rule() -> None:
     with override_settings(AUDIT_FIELDS={"FALLBACK": "cron"}):
         call_command("migrate", "django_audit_fields", verbosity=0)
         assert {found.kind for found in differences(connection)} == {"definition", "default"}
+    assert differences(connection) == []
+
+
+def test_a_release_reaches_every_schema_that_its_role_owns() -> None:
+    """Tenants and legacy schemas, whatever the search path; another role's are left to it."""
+    for schema in ("one", "two"):
+        execute(f"CREATE SCHEMA {schema}")
+        make_table(f"{schema}.thing")
+        install(f"{schema}.thing", nobody="refuse")
+        execute(f"COMMENT ON FUNCTION {schema}.audit_fields_stamp() IS 'django_audit_fields 0 0'")
+    outdated = {f"{schema}.thing" for schema in ("one", "two")}
+    assert {found.table for found in differences(connection)} == outdated
+    execute("CREATE ROLE visitor")
+    execute("SET LOCAL ROLE visitor")
+    reinstall(connection)
+    execute("RESET ROLE")
+    assert {found.table for found in differences(connection)} == outdated
+    execute("SET LOCAL search_path TO one, public")
+    reinstall(connection)
     assert differences(connection) == []
 
 
