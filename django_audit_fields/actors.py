@@ -313,7 +313,12 @@ class RequestClaim(Claim):
         self._lent: deque[Any] = deque(maxlen=8)
 
     def user(self) -> Any:
-        return getattr(self.request, "user", None)
+        try:
+            return self.request.__dict__["user"]
+        except (AttributeError, KeyError):
+            # There is none, or a property of a request class of the project's own, which may query.
+            with working_out():
+                return getattr(self.request, "user", None)
 
     def readable_user(self) -> Any:
         user = self.user()
@@ -386,9 +391,14 @@ def warn_once(what: str, error: Exception) -> None:
 
 def _polled_label() -> str | None:
     """Who is acting when other packages answer crum's getter too: by crum's priorities."""
-    with working_out():
-        # crum logs what a receiver raises, and asks the next.
-        user = crum.get_current_user()
+    try:
+        with working_out():
+            # crum logs what a receiver raises, and asks the next.
+            user = crum.get_current_user()
+    except Exception as error:
+        # What it cannot make sense of, such as a priority that is no number, it raises itself.
+        warn_once("crum.get_current_user() failed", error)
+        return None
     for claim in (_named.get(), _requesting.get()):
         if claim is not None and claim.stands_for(user):
             return claim.label()

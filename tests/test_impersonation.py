@@ -156,6 +156,17 @@ def test_receiver_that_raises_is_passed_over(connected, caplog):
     assert "crum" in {record.name for record in caplog.records}
 
 
+def test_receiver_that_confuses_crum_is_nobody(connected, caplog):
+    """Not even what crum itself raises then reaches a write."""
+
+    def confusing(sender, **kwargs):
+        return ALICE, "first"
+
+    connected(confusing)
+    assert [current_actor(), current_actor()] == ["system"] * 2
+    assert [record.name for record in caplog.records] == ["django_audit_fields"]
+
+
 @pytest.mark.parametrize("user", [object(), 7, User(), "x" * 51])
 def test_whom_crum_was_told_may_have_no_label(user, caplog):
     """crum takes anything for a user: what has no label is logged and writes as nobody."""

@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import request_finished
 from django.db import close_old_connections
 from django.http import StreamingHttpResponse
@@ -527,6 +528,26 @@ def test_user_whose_loading_writes(user):
     AuditMiddleware(lambda request: Note.objects.create(text="write"))(request)
     assert loads == [True]
     assert writers() == {"while loading": "system", "write": str(user.pk)}
+
+
+def test_request_class_whose_user_is_a_property(user, caplog):
+    """Some projects query there: the property is not asked again while it answers."""
+    asked = []
+
+    class Request(WSGIRequest):
+        @property
+        def user(self):
+            asked.append(acting_label())
+            Note.objects.create(text="while asking")
+            return User.objects.get(pk=user.pk)
+
+    def view(request):
+        Note.objects.create(text="write")
+
+    AuditMiddleware(view)(Request(RequestFactory()._base_environ()))
+    assert set(asked) == {None}
+    assert writers() == {"while asking": "system", "write": str(user.pk)}
+    assert caplog.records == []
 
 
 def test_settings_may_change_within_a_request(user, settings):
