@@ -47,8 +47,10 @@ class AuditField(Field):
         the history of an audited one, stores what it is given.
         """
         given = model_instance.__dict__.get(self.attname)
-        if is_stamped() or not add:
+        if not add:
             return given
+        if is_stamped():
+            return self.early_value(model_instance) if given is None else given
         if given is not None and (not is_audited(type(model_instance)) or is_preserving()):
             return given
         value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)
@@ -56,6 +58,10 @@ class AuditField(Field):
 
     def value_on_insert(self, model_instance: models.Model) -> Any:
         raise NotImplementedError
+
+    def early_value(self, model_instance: models.Model) -> Any:
+        """What the other fields may know while Django prepares an INSERT."""
+        return None
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         name, _, args, kwargs = super().deconstruct()
@@ -75,6 +81,16 @@ class AuditTimeField(AuditField, DateTimeField):
         if self.attname == "updated_at" and isinstance(created, datetime):
             return created
         return timezone.now()
+
+    def early_value(self, model_instance: models.Model) -> datetime:
+        # Django 6 asks each field before the INSERT is built, and the path of a file may depend on
+        # the time: `_do_insert` writes this one.
+        state = model_instance._state
+        now = state.__dict__.get("audit_now")
+        if now is None:
+            now = state.audit_now = timezone.now()  # type: ignore[attr-defined]
+        model_instance.__dict__[self.attname] = now
+        return now
 
 
 class AuditActorField(AuditField, CharField):

@@ -18,6 +18,7 @@ from .stamping import (
     Memory,
     audit_names,
     fill_missing,
+    forget_unread,
     is_stamped_by_trigger,
     next_time,
     recall,
@@ -119,9 +120,9 @@ class TimestampModel(models.Model):
                         values[name] = value
             raise
         finally:
-            # What the listener said holds for this save only.
-            state.pop("audit_actor", None)
-            state.pop("audit_failed", None)
+            # What was said and seen holds for this save only.
+            for name in ("audit_actor", "audit_failed", "audit_now"):
+                state.pop(name, None)
 
     def _save_table(
         self, raw: bool = False, cls: type[models.Model] | None = None, *args: Any, **kwargs: Any
@@ -137,11 +138,7 @@ class TimestampModel(models.Model):
                 self._state.audit_failed = True  # type: ignore[attr-defined]
             raise
         if not updated and cls is not None and audit_names(cls):
-            values = self.__dict__
-            for name in audit_names(cls):
-                # Left to the trigger or given as an expression: read from the row when asked.
-                if values.get(name) is None or hasattr(values[name], "resolve_expression"):
-                    values.pop(name, None)
+            forget_unread(self, audit_names(cls))
             remember(self)
         return updated
 
@@ -158,7 +155,8 @@ class TimestampModel(models.Model):
         if not is_preserving():
             values.update(dict.fromkeys(names))
         if names:
-            fill_missing(values, names, self._actor_of_save(using))
+            now = self._state.__dict__.get("audit_now")
+            fill_missing(values, names, self._actor_of_save(using), now)
         return super()._do_insert(manager, using, fields, *args, **kwargs)  # type: ignore[misc]
 
     def _do_update(  # type: ignore[override]  # Django 5.2 passes one argument less
@@ -216,9 +214,9 @@ class TimestampModel(models.Model):
         """What the four columns hold once the UPDATE with `stamps` is done, None where unknown."""
         row: dict[str, Any] = {name: known._asdict().get(name) for name in audit_names(type(self))}
         row.update(
-            (name, value)
+            (name, None if hasattr(value, "resolve_expression") else value)
             for name, value in stamps.items()
-            if value is not None and not hasattr(value, "resolve_expression")
+            if value is not None
         )
         if (
             not preserving

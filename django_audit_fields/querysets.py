@@ -19,6 +19,7 @@ from .stamping import (
     CREATED,
     audit_names,
     fill_missing,
+    forget_unread,
     is_stamped_by_trigger,
     next_time,
     recall,
@@ -131,6 +132,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
                 *(name for name in update_fields if name not in AUDIT_NAMES),
                 *updated_names(self.model),
             ]
+        preserving = is_preserving()
         before = [tuple(map(obj.__dict__.get, names)) for obj in objs]
         self._stamp_inserts(objs, names)
         try:
@@ -142,6 +144,8 @@ class AuditQuerySet(models.QuerySet[_Model]):
             raise
         if not ignore_conflicts:
             for obj in objs:
+                if preserving:
+                    forget_unread(obj, names)
                 remember(obj)
         return created
 

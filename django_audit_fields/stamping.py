@@ -136,6 +136,14 @@ def remember(instance: models.Model) -> None:
     instance._state.audit_memory = memory  # type: ignore[attr-defined]
 
 
+def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
+    """Drop what only the row has: left to the trigger, or given as an expression."""
+    values = instance.__dict__
+    for name in names:
+        if values.get(name) is None or hasattr(values[name], "resolve_expression"):
+            values.pop(name, None)
+
+
 def write_back(instance: models.Model, row: dict[str, Any]) -> None:
     """Make the instance equal its row, as far as `row` knows it; None is read when asked."""
     values = instance.__dict__
@@ -155,9 +163,13 @@ def next_time(floor: datetime | None) -> datetime:
     return now if floor is None or floor < now else floor + TICK
 
 
-def fill_missing(values: dict[str, Any], names: Iterable[str], actor: str | None) -> None:
+def fill_missing(
+    values: dict[str, Any],
+    names: Iterable[str],
+    actor: str | None,
+    now: datetime | None = None,
+) -> None:
     """Fill what is None in a row to insert, by the rules of the trigger."""
-    now = None
     for name in sorted(names):  # created_at before updated_at, which takes its value
         if values.get(name) is None:
             if name in ("created_by", "updated_by"):
