@@ -8,7 +8,7 @@ import pytest
 from django.db import connection as default_connection
 
 from django_audit_fields import acting_as
-from django_audit_fields.session import ActorCarrier
+from django_audit_fields.carrier import ActorCarrier
 from tests.sessionapp.statements import EXECUTED, EXECUTED_MANY
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
 
 from django_audit_fields import acting_as, bind_actor, session, wire
-from django_audit_fields.session import ActorCarrier
+from django_audit_fields.carrier import ActorCarrier
 from tests.sessionapp.models import Note
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_audit_fields import acting_as, preserve_audit_fields
-from django_audit_fields.session import ActorCarrier
+from django_audit_fields.carrier import ActorCarrier
 from tests.sessionapp.models import Note
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -223,7 +223,7 @@ def test_every_write_knows_who_is_acting():
     run_state_machine_as_test(
         Transactions,
         settings=settings(
-            max_examples=120,
+            max_examples=80,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

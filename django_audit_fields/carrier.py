@@ -1,0 +1,281 @@
+"""The execute wrapper that tells PostgreSQL who is acting, ahead of a statement that may write.
+
+What it sends lasts as long as the transaction and travels in the statement's own round trip. The
+statement stays as it is: its text, its results, its errors, its place in the log of queries.
+
+What it cannot see, and what then happens:
+
+* `cursor.copy()`, `callproc()`, a SELECT of a function that writes: `bind_actor()` is for them.
+* A string in autocommit that holds a BEGIN or COMMIT of its own is left to itself: the fallback.
+* A CALL or DO whose body commits, in autocommit: newer servers refuse it in a transaction of any
+  kind, so it runs again without one, with the fallback. Sequences it used have moved on.
+* SQL that sets the variable, `SET LOCAL app."current_user" TO …` or `set_config('app.current_user',
+  …, true)`, has its way until somebody is acting in Python. A function's body that does so is not
+  seen: what it leaves in the variable stays until the actor changes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql as psycopg_sql
+
+try:
+    from string.templatelib import Template  # type: ignore[import-not-found]  # Python 3.14
+except ImportError:
+    Template = None
+
+from . import actors, wire
+from .actors import is_resolving
+from .carried import Carried, Wanted, sees_transactions_end, wanted_now
+from .statements import Statement, is_plain_select, read_statement
+from .wire import IDLE, IN_ERROR, IN_TRANSACTION, Connection
+
+Execute = Callable[..., Any]
+
+#: What PostgreSQL answers a COMMIT where there is no place for one.
+INVALID_TRANSACTION_TERMINATION: Final = "2D000"
+
+
+class ActorCarrier(Carried):
+    """An execute wrapper that knows what its connection's current transaction carries."""
+
+    def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if type(execute) is functools.partial:
+            return _beneath_other_wrappers(execute, self)(sql, params, many, context)
+        # Nearly every statement leaves by one of these two doors, at the cost of a comparison.
+        if type(sql) is str:
+            if not self.carries:
+                if is_plain_select(sql) and not is_resolving():
+                    return execute(sql, params, many, context)
+            elif self._carries_all_that(sql, context["connection"]) and not is_resolving():
+                return execute(sql, params, many, context)
+        return self._carry(execute, sql, params, many, context)
+
+    def _carries_all_that(self, sql: str, database: BaseDatabaseWrapper) -> bool:
+        """Whether the transaction surely goes on and holds what `sql` needs, and holds it after."""
+        return (
+            self.sees_end
+            and self.commit_hooks is database.run_on_commit
+            and self.actor == actors.acting_label()
+            and self.preserve == ("on" if actors.is_preserving() else "")
+            and database.connection.pgconn.transaction_status == IN_TRANSACTION
+            and ";" not in sql
+            and not read_statement(sql).has_effects
+        )
+
+    def _carry(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        """Execute `sql` behind whatever has to be sent first."""
+        database: BaseDatabaseWrapper = context["connection"]
+        cursor = context["cursor"].cursor
+        connection: Connection = database.connection
+        run = functools.partial(execute, sql, params, many, context)
+        if database.needs_rollback or cursor.closed or cursor.connection is not connection:
+            return run()  # Django or psycopg says what is wrong
+        if (text := _text_of(sql, connection)) is None:
+            return run()
+        statement = read_statement(
+            text, standard_strings="\\" not in text or _has_standard_strings(connection)
+        )
+        is_asking = is_resolving()
+        pgconn = connection.pgconn
+        if self.carries and pgconn.transaction_status == IDLE:
+            self.forget()
+        wanted = None
+        if statement.writes or (self.carries and not is_asking):
+            # Who is acting may take a SELECT of its own, which comes through here and may open the
+            # transaction. So the transaction is looked at again.
+            wanted = wanted_now()
+        status = pgconn.transaction_status
+        if wire.in_pipeline(connection):
+            return self._ride(run, statement, wanted, database)
+        if status == IDLE and connection.autocommit:
+            if wanted is None or not (wanted.actor or wanted.preserve):
+                return run()
+            return self._carry_alone(run, statement, wanted, database, cursor)
+        if status not in (IDLE, IN_TRANSACTION):
+            self.note(statement, params)
+            return run()
+        with database.wrap_database_errors:
+            if is_asking and not statement.controls_transaction:
+                return self._carry_asking(run, statement, wanted, database, cursor)
+            return self._carry_inside(run, statement, wanted, database, cursor, params)
+
+    def _carry_alone(
+        self,
+        run: Execute,
+        statement: Statement,
+        wanted: Wanted,
+        database: BaseDatabaseWrapper,
+        cursor: Any,
+    ) -> Any:
+        """In autocommit: statement and setting share one transaction that ends with them."""
+        if not statement.may_be_wrapped or isinstance(cursor, psycopg.ServerCursor):
+            return run()  # behind a named cursor stands a SELECT, whatever it begins with
+        connection = cursor.connection
+        settings = self.unmet(wanted)
+        errors_occurred = database.errors_occurred
+        try:
+            with database.wrap_database_errors:
+                if statement.is_pipelinable and wire.can_pipeline():
+                    return wire.send_ahead(
+                        connection, wire.set_config_sql(connection, settings), run
+                    )
+                with connection.transaction():
+                    wire.send(connection, wire.set_local_sql(connection, settings))
+                    return run()
+        except Exception as error:
+            if not (statement.may_commit and _sqlstate(error) == INVALID_TRANSACTION_TERMINATION):
+                if not isinstance(cursor, psycopg.ClientCursor):
+                    wire.forget_prepared(connection, _sqlstate(error))
+                raise
+        # The body of this CALL or DO commits, which takes a transaction of its own. All that it
+        # did is undone, so it can run again, bare.
+        database.errors_occurred = errors_occurred
+        return run()
+
+    def _carry_inside(
+        self,
+        run: Execute,
+        statement: Statement,
+        wanted: Wanted | None,
+        database: BaseDatabaseWrapper,
+        cursor: Any,
+        params: Any,
+    ) -> Any:
+        """In a transaction, or about to open one: what is sent stays for the statements to come."""
+        connection = cursor.connection
+        if database.run_on_commit is not self.commit_hooks or (
+            statement.writes and not sees_transactions_end(database)
+        ):
+            self.doubt()
+        settings = self.unmet(wanted) if wanted and not statement.controls_transaction else []
+        if wanted is None or not settings:
+            self.note(statement, params)
+            return run()
+        statements = wire.set_local_sql(connection, settings)
+        try:
+            if connection.pgconn.transaction_status == IDLE:
+                wire.send_opening(connection, statements)
+                result = run()
+            elif (
+                statement.is_pipelinable
+                and not isinstance(cursor, psycopg.ServerCursor)
+                and wire.can_pipeline()
+            ):
+                result = wire.send_ahead(connection, statements, run)
+            else:
+                wire.send(connection, statements)
+                result = run()
+        except BaseException:
+            self.carries = self.has_sent = True
+            self.doubt()
+            raise
+        self.keep(wanted, database)
+        self.note(statement, params)
+        return result
+
+    def _carry_asking(
+        self,
+        run: Execute,
+        statement: Statement,
+        wanted: Wanted | None,
+        database: BaseDatabaseWrapper,
+        cursor: Any,
+    ) -> Any:
+        """Run what `actors` executes to learn who is acting, behind a savepoint.
+
+        It may fail: the table of users cannot be read, a timeout. The write that asked goes on.
+        """
+        connection = cursor.connection
+        savepoint = b"audit_fields_asking"
+        wire.send(connection, [b"SAVEPOINT " + savepoint])
+        try:
+            result = self._carry_inside(run, statement, wanted, database, cursor, None)
+        except BaseException:
+            if connection.pgconn.transaction_status == IN_ERROR:
+                wire.send(connection, [b"ROLLBACK TO " + savepoint, b"RELEASE " + savepoint])
+                self.doubt()
+            raise
+        wire.send(connection, [b"RELEASE " + savepoint])
+        return result
+
+    def _ride(
+        self,
+        run: Execute,
+        statement: Statement,
+        wanted: Wanted | None,
+        database: BaseDatabaseWrapper,
+    ) -> Any:
+        """In a pipeline of the user's: put the setting before the statement, and never wait."""
+        self.doubt()  # nobody knows which of its statements PostgreSQL has got to
+        if (
+            wanted is not None
+            and not statement.controls_transaction
+            and (settings := self.unmet(wanted))
+        ):
+            connection = database.connection
+            with database.wrap_database_errors:
+                wire.send(connection, wire.set_config_sql(connection, settings))
+            self.keep(wanted, database)
+        return run()
+
+    def bind(self, database: BaseDatabaseWrapper) -> None:
+        """Send what is wanted now, ahead of something that no wrapper sees."""
+        wanted = wanted_now()._replace(is_nobody=False)  # asked for, even when nobody is acting
+        connection = database.connection
+        if connection.pgconn.transaction_status == IDLE:
+            self.forget()
+        if database.run_on_commit is not self.commit_hooks or not sees_transactions_end(database):
+            self.doubt()
+        if settings := self.unmet(wanted):
+            with database.wrap_database_errors:
+                wire.send(connection, wire.set_local_sql(connection, settings))
+            self.keep(wanted, database)
+
+
+def _beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:
+    """Put `around` directly about the cursor's own method.
+
+    Django builds the chain of wrappers from partials. Those within it get to see a statement that
+    has run, or failed, and not one that still waits in a pipeline; and what they make of the text
+    is what is read here.
+    """
+    if isinstance(execute, functools.partial):
+        return functools.partial(
+            execute.func, _beneath_other_wrappers(execute.args[0], around), *execute.args[1:]
+        )
+    return functools.partial(around, execute)
+
+
+def _text_of(sql: Any, connection: Connection) -> str | None:
+    """The statement as text, None when psycopg cannot make one and is about to say so."""
+    if isinstance(sql, str):
+        return sql
+    if isinstance(sql, bytes):
+        return sql.decode(connection.info.encoding, errors="replace")
+    try:
+        if isinstance(sql, psycopg_sql.Composable):
+            return sql.as_string(connection)
+        if Template is not None and isinstance(sql, Template):
+            text: str = psycopg_sql.as_string(sql, connection)  # psycopg 3.3
+            return text
+    except (psycopg.Error, TypeError, ValueError):
+        pass
+    return None
+
+
+def _has_standard_strings(connection: Connection) -> bool:
+    return connection.pgconn.parameter_status(b"standard_conforming_strings") != b"off"
+
+
+def _sqlstate(error: Exception) -> str:
+    """PostgreSQL's code for the error, empty when it is not PostgreSQL's."""
+    for cause in (error, error.__cause__):
+        if isinstance(cause, psycopg.Error):
+            return cause.sqlstate or ""
+    return ""
