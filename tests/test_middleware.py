@@ -161,6 +161,17 @@ def test_request_user_named_on_the_event_loop_waits_for_the_write(user):
     assert writers() == {"aself": str(user.pk)}
 
 
+def test_actor_that_queries_waits_for_a_thread(user, settings, caplog):
+    """On the event loop `ACTOR` may not query: that is no failure, and the write gets it right."""
+    settings.AUDIT_FIELDS = {"ACTOR": lambda user: User.objects.get(pk=user.pk).username}
+    response = Site(is_async=True, user=user).get("/aread/")
+    assert response.json()["actor"] == "alice"
+    response = Site(is_async=True, user=user).get("/aask/")
+    assert response.json() == {"before": "system", "after": "alice"}
+    assert set(writers().values()) == {"alice"}
+    assert caplog.records == []
+
+
 def test_late_authentication(site, user, other):
     """Whoever is set during the request is who writes from then on."""
     site.get("/late/", {"as": "bob"})
@@ -379,6 +390,38 @@ def test_client_that_hangs_up_on_an_event_loop(user):
 
     asyncio.run(main())
     assert ended_by == [str(user.pk)]
+
+
+def test_stream_of_an_async_iterator(user):
+    """An iterator that is no generator produces its content as its request, too."""
+
+    class Chunks:
+        def __init__(self):
+            self.left = [b"1", b"2"]
+            self.produced_by = []
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            await asyncio.sleep(0)
+            self.produced_by.append(current_actor())
+            if self.left:
+                return self.left.pop(0)
+            raise StopAsyncIteration
+
+    chunks = Chunks()
+
+    async def view(request):
+        return StreamingHttpResponse(chunks)
+
+    async def main():
+        response = await respond(view, user)
+        with acting_as("server"):
+            return [(chunk, current_actor()) async for chunk in response]
+
+    assert asyncio.run(main()) == [(b"1", "server"), (b"2", "server")]
+    assert chunks.produced_by == [str(user.pk)] * 3
 
 
 def test_failing_stream_leaves_nothing(user):
