@@ -1,0 +1,200 @@
+"""Tables in Markdown, with the bar of each row and whether it was met."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+from pathlib import Path
+
+#: (lane or table, kind of work) -> seconds for one save, row or request, round by round.
+Times = dict[tuple[str, str], list[float]]
+
+#: Kinds of work: what they are called, and the bar of their ratio to the bare model.
+WORKS: dict[str, tuple[str, float | None]] = {
+    "insert": ("`save()`, INSERT, autocommit", 1.30),
+    "insert_in_transaction": ("`save()`, INSERT, 100 in a transaction", 1.15),
+    "insert_each_in_transaction": ("`save()`, INSERT, each in a transaction of its own", 1.15),
+    "update": ("`save()`, UPDATE, autocommit", 1.30),
+    "update_in_transaction": ("`save()`, UPDATE, 100 in a transaction", 1.15),
+    "update_fields": ("`save(update_fields=…)`, autocommit", 1.30),
+    "update_fields_in_transaction": ("`save(update_fields=…)`, 100 in a transaction", 1.15),
+    "bulk_create": ("`bulk_create` of 10,000", 1.05),
+    "bulk_update": ("`bulk_update` of 2,000 in one field", 0.35),
+    "update_queryset": ("`QuerySet.update()` of 10,000", 1.20),
+    "select": ("`.get(pk=…)`", None),
+    "select_by_sql": ('`cursor.execute("SELECT 1")`', None),
+    "select_unwrapped": ("`.get(pk=…)`, against the same connection without the wrapper", 1.02),
+    "select_by_sql_unwrapped": ('`cursor.execute("SELECT 1")`, the same', 1.02),
+    "wsgi_request": ("request that saves a row, WSGI", None),
+    "asgi_request": ("request that saves a row, ASGI", None),
+    "asgi_request_async_view": ("the same in an async view", None),
+}
+#: Measured in the package's own process, with its wrapper and without, one after the other.
+WRAPPED, UNWRAPPED = "_wrapped", "_unwrapped"
+LANES = {
+    "bare": "bare model, µs",
+    "package": "this package",
+    "textbook": "textbook",
+    "pghistory_lane": "pghistory",
+    "auditlog_lane": "auditlog",
+    "simple_history_lane": "simple-history",
+    "model_utils_lane": "model-utils",
+}
+STEPS: dict[str, str] = {
+    "insert_stamped": "INSERT … SELECT, fully stamped",
+    "update_by_the_same": "UPDATE, stamped, by the user of the last change",
+    "update_by_another": "UPDATE, stamped, by another user",
+}
+UNSTAMPED: dict[str, tuple[str, float]] = {
+    "insert_unstamped": ("INSERT … SELECT that leaves the four columns out", 1.25),
+    "copy_unstamped": ("COPY that leaves the four columns out", 1.25),
+}
+
+
+def ratio(times: Times, lane: str, work: str, base: str = "bare") -> tuple[float, float, float]:
+    """Ratio of the medians, and the quartiles of the rounds' own ratios."""
+    ours, theirs = times[lane, work], times[base, work]
+    rounds = [a / b for a, b in zip(ours, theirs, strict=True)]
+    low, _, high = statistics.quantiles(rounds, n=4) if len(rounds) > 1 else rounds * 3
+    return statistics.median(ours) / statistics.median(theirs), low, high
+
+
+def verdict(value: float, bar: float | None) -> tuple[str, str]:
+    if bar is None:
+        return "", ""
+    # Compared as printed.
+    return f"≤ {bar:.2f}", "met" if round(value, 2) <= bar else "**missed**"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GB of memory, client and "
+        f"server together; load average when it ended {load[0]:.1f}, {load[1]:.1f}, {load[2]:.1f}"
+    )
+
+
+def versions(*names: str) -> str:
+    installed = []
+    for name in names:
+        try:
+            installed.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return ", ".join(installed)
+
+
+def today() -> str:
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def speed(
+    times: Times,
+    unseen: dict[str, list[str]],
+    by_sql: Times,
+    *,
+    rounds: int,
+    sql_rounds: int,
+    sql_rows: int,
+    server: str,
+    settings: dict[str, str],
+    elapsed: float,
+) -> str:
+    works = [work for work in WORKS if ("package", work) in times]
+    names = versions(
+        *("django", "psycopg", "django-pghistory", "django-auditlog", "django-simple-history"),
+        *("django-model-utils",),
+    )
+    parts = [
+        f"Measured on {today()} in {elapsed / 60:.0f} minutes: Python {platform.python_version()}, "
+        f"{names}, PostgreSQL {server}.\n\nMachine: {machine()}.\n\n"
+        f"Server, the same for all: {', '.join(f'`{k}={v}`' for k, v in settings.items())}.",
+        f"### Django, {rounds} rounds\n\nRatio to the bare model with, in brackets, the middle half"
+        " of the rounds' own ratios. † neither stamps nor records this kind of work.",
+    ]
+    rows = []
+    for work in works:
+        title, bar = WORKS[work]
+        if work.endswith(UNWRAPPED):
+            pair = {
+                ("package", work): times["package", work.replace(UNWRAPPED, WRAPPED)],
+                ("bare", work): times["package", work],
+            }
+            ours, low, high = ratio(pair, "package", work)
+            base = statistics.median(times["package", work]) * 1e6
+            spread = f"{ours:.2f} ({low:.2f} to {high:.2f})"
+            rows.append([title, f"{base:.1f}", spread, *verdict(ours, bar), *5 * [""]])
+            continue
+        ours, low, high = ratio(times, "package", work)
+        base = statistics.median(times["bare", work]) * 1e6
+        row = [title, f"{base:.1f}", f"{ours:.2f} ({low:.2f} to {high:.2f})", *verdict(ours, bar)]
+        for lane in list(LANES)[2:]:
+            value = ratio(times, lane, work)[0]
+            row.append(f"{value:.2f}" + ("†" if work in unseen[lane] else ""))
+        rows.append(row)
+    lanes = list(LANES.values())
+    parts.append(table(["work", *lanes[:2], "bar", "", *lanes[2:]], rows))
+    if by_sql:
+        parts += sql_tables(by_sql, sql_rounds, sql_rows)
+    return "\n\n".join(parts)
+
+
+def sql_tables(times: Times, rounds: int, rows_each: int) -> list[str]:
+    parts = [
+        f"### SQL, {rows_each:,} rows, {rounds} rounds\n\nMicroseconds that the triggers add to a"
+        " row, beyond the same statement on a table without any; in brackets the middle half of"
+        " the rounds. The bar is what PostgreSQL's own C triggers add, `moddatetime` and"
+        " `insert_username`. (pghistory writes a second row; its table has no four columns.)"
+    ]
+    rows = []
+    for step, title in STEPS.items():
+        added = {}
+        for lane in ("package", "contrib", "textbook", "pghistory_lane"):
+            rounds_added = [
+                (a - b) * 1e6 for a, b in zip(times[lane, step], times["bare", step], strict=True)
+            ]
+            medians = [statistics.median(times[name, step]) for name in (lane, "bare")]
+            low, _, high = (
+                statistics.quantiles(rounds_added, n=4) if rounds > 1 else rounds_added * 3
+            )
+            added[lane] = (medians[0] - medians[1]) * 1e6, f" ({low:.2f} to {high:.2f})"
+        met = round(added["package"][0], 2) <= round(added["contrib"][0], 2)
+        base = statistics.median(times["bare", step]) * 1e6
+        cells = [f"{value:+.2f}{spread}" for value, spread in added.values()]
+        rows.append([title, f"{base:.2f}", *cells[:2], "met" if met else "**missed**", *cells[2:]])
+    head = ["statement", "no trigger, µs", "this package", "C triggers (bar)", ""]
+    parts.append(table([*head, "textbook", "pghistory"], rows))
+    parts.append(
+        "Rows that leave the four columns out, as a ratio to a table without triggers that is"
+        " given all four:"
+    )
+    rows = []
+    for step, (title, bar) in UNSTAMPED.items():
+        value, low, high = ratio(times, "package", step)
+        textbook = ratio(times, "textbook", step)[0]
+        base = statistics.median(times["bare", step]) * 1e6
+        cells = [f"{value:.2f} ({low:.2f} to {high:.2f})", *verdict(value, bar), f"{textbook:.2f}"]
+        rows.append([title, f"{base:.2f}", *cells])
+    head = ["statement", "no trigger, µs", "this package", "bar", "", "textbook"]
+    parts.append(table(head, rows))
+    return parts
+
+
+def replace(path: Path, name: str, text: str) -> None:
+    """Put `text` between the comments that mark its place in `path`."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    whole = path.read_text("utf-8")
+    before, _, rest = whole.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"{path} has no place for {name!r}: it needs {begin} and {end}.")
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")

@@ -1,0 +1,25 @@
+"""One address each for WSGI and ASGI: a request that saves a row."""
+
+from itertools import count
+
+from django.http import HttpResponse
+from django.urls import path
+
+from benchmarks.worker import lane_of_this_process
+
+numbers = count()
+
+
+def save(request):
+    lane_of_this_process().build_in_request(request, next(numbers)).save()
+    return HttpResponse("saved")
+
+
+async def asave(request):
+    # As an async view has to ask.
+    request.user = await request.auser()
+    await lane_of_this_process().build_in_request(request, next(numbers)).asave()
+    return HttpResponse("saved")
+
+
+urlpatterns = [path("save/", save), path("asave/", asave)]

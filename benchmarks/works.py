@@ -1,0 +1,260 @@
+"""The kinds of work, each timed in one lane; what is not the write itself is outside the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection, transaction
+from django.test import Client
+
+from .lane import Lane
+
+SAVES = 100
+REQUESTS = 30
+SELECTS = 200
+BULK = 10_000
+BULK_UPDATE = 2_000
+
+
+class Clock:
+    elapsed = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        gc.collect()
+        start = perf_counter()
+        yield
+        self.elapsed += perf_counter() - start
+
+
+def empty(lane: Lane) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(lane.tables())} CASCADE")
+
+
+def vacuum(lane: Lane) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"VACUUM ANALYZE {', '.join(lane.tables())}")
+
+
+def fill(lane: Lane, number: int) -> list:
+    empty(lane)
+    lane.model._default_manager.bulk_create([lane.build(n) for n in range(number)])
+    vacuum(lane)
+    return list(lane.model._default_manager.order_by("pk"))
+
+
+def insert(lane: Lane, clock: Clock) -> None:
+    empty(lane)
+    orders = [lane.build(number) for number in range(SAVES)]
+    with lane.acting(), clock.running():
+        for order in orders:
+            order.save()
+
+
+def insert_in_transaction(lane: Lane, clock: Clock) -> None:
+    empty(lane)
+    orders = [lane.build(number) for number in range(SAVES)]
+    with lane.acting(), clock.running(), transaction.atomic():
+        for order in orders:
+            order.save()
+
+
+def insert_each_in_transaction(lane: Lane, clock: Clock) -> None:
+    empty(lane)
+    orders = [lane.build(number) for number in range(SAVES)]
+    with lane.acting(), clock.running():
+        for order in orders:
+            with transaction.atomic():
+                order.save()
+
+
+def update(lane: Lane, clock: Clock, *, names: list[str] | None = None) -> None:
+    orders = fill(lane, SAVES)
+    lane.change_all(orders)
+    with lane.acting(), clock.running():
+        for order in orders:
+            order.save(update_fields=names)
+
+
+def update_in_transaction(lane: Lane, clock: Clock, *, names: list[str] | None = None) -> None:
+    orders = fill(lane, SAVES)
+    lane.change_all(orders)
+    with lane.acting(), clock.running(), transaction.atomic():
+        for order in orders:
+            order.save(update_fields=names)
+
+
+def update_fields(lane: Lane, clock: Clock) -> None:
+    update(lane, clock, names=["amount", *lane.stamped_fields])
+
+
+def update_fields_in_transaction(lane: Lane, clock: Clock) -> None:
+    update_in_transaction(lane, clock, names=["amount", *lane.stamped_fields])
+
+
+def bulk_create(lane: Lane, clock: Clock) -> None:
+    empty(lane)
+    orders = [lane.build(number) for number in range(BULK)]
+    with lane.acting(), clock.running():
+        lane.bulk_create(orders)
+
+
+def bulk_update(lane: Lane, clock: Clock) -> None:
+    orders = fill(lane, BULK_UPDATE)
+    lane.change_all(orders)
+    with lane.acting(), clock.running():
+        lane.bulk_update(orders)
+
+
+def update_queryset(lane: Lane, clock: Clock) -> None:
+    fill(lane, BULK)
+    with lane.acting(), clock.running():
+        lane.update()
+
+
+def select(lane: Lane, clock: Clock) -> None:
+    """Four columns each, so that no lane has more to fetch."""
+    keys = [order.pk for order in fill(lane, SELECTS)]
+    rows = lane.model._default_manager.values_list("pk", "name", "amount", "note")
+    with lane.acting(), clock.running():
+        for key in keys:
+            rows.get(pk=key)
+
+
+def select_by_sql(lane: Lane, clock: Clock) -> None:
+    with lane.acting(), connection.cursor() as cursor, clock.running():
+        for _ in range(SELECTS):
+            cursor.execute("SELECT 1")
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """In the same process and on the same connection, so that nothing else differs."""
+    wrappers = connection.execute_wrappers
+    connection.execute_wrappers = []
+    try:
+        yield
+    finally:
+        connection.execute_wrappers = wrappers
+
+
+def select_unwrapped(lane: Lane, clock: Clock) -> None:
+    with _unwrapped():
+        select(lane, clock)
+
+
+def select_by_sql_unwrapped(lane: Lane, clock: Clock) -> None:
+    with _unwrapped():
+        select_by_sql(lane, clock)
+
+
+def _cookie(lane: Lane) -> str:
+    client = Client()
+    client.force_login(lane.user)
+    return f"sessionid={client.cookies['sessionid'].value}"
+
+
+def wsgi_request(lane: Lane, clock: Clock) -> None:
+    empty(lane)
+    cookie, application = _cookie(lane), WSGIHandler()
+
+    def send() -> None:
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/save/",
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "HTTP_COOKIE": cookie,
+            "wsgi.input": io.BytesIO(),
+            "wsgi.url_scheme": "http",
+        }
+        answer: list[str] = []
+        response = application(environ, lambda status, headers: answer.append(status))
+        body = b"".join(response)
+        response.close()
+        assert (answer, body) == (["200 OK"], b"saved"), (answer, body)
+
+    send()
+    with clock.running():
+        for _ in range(REQUESTS):
+            send()
+
+
+def asgi_request(lane: Lane, clock: Clock) -> None:
+    _asgi(lane, clock, "/save/")
+
+
+def asgi_request_async_view(lane: Lane, clock: Clock) -> None:
+    _asgi(lane, clock, "/asave/")
+
+
+def _asgi(lane: Lane, clock: Clock, path: str) -> None:
+    empty(lane)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "headers": [(b"cookie", _cookie(lane).encode()), (b"host", b"localhost")],
+        "query_string": b"",
+    }
+
+    async def send() -> None:
+        messages: list[dict] = []
+        body = asyncio.Queue()
+        body.put_nowait({"type": "http.request", "body": b""})
+
+        async def answer(message: dict) -> None:
+            messages.append(message)
+
+        await application(scope, body.get, answer)
+        assert messages[0]["status"] == 200, messages
+
+    async def batch() -> None:
+        async with asyncio.timeout(60):
+            await send()  # opens the pool's connection
+            with clock.running():
+                for _ in range(REQUESTS):
+                    await send()
+
+    # Django serves each request in a thread of its own there, which without a pool would open a
+    # connection of its own.
+    settings = connection.settings_dict
+    usual = {name: settings[name] for name in ("OPTIONS", "CONN_MAX_AGE")}
+    settings.update(OPTIONS={"pool": {"min_size": 1, "max_size": 2}}, CONN_MAX_AGE=0)
+    application = ASGIHandler()
+    try:
+        asyncio.run(batch())
+    finally:
+        connection.close_pool()
+        settings.update(usual)
+
+
+WORKS: dict[str, tuple[Callable[[Lane, Clock], None], int]] = {
+    "insert": (insert, SAVES),
+    "insert_in_transaction": (insert_in_transaction, SAVES),
+    "insert_each_in_transaction": (insert_each_in_transaction, SAVES),
+    "update": (update, SAVES),
+    "update_in_transaction": (update_in_transaction, SAVES),
+    "update_fields": (update_fields, SAVES),
+    "update_fields_in_transaction": (update_fields_in_transaction, SAVES),
+    "bulk_create": (bulk_create, BULK),
+    "bulk_update": (bulk_update, BULK_UPDATE),
+    "update_queryset": (update_queryset, BULK),
+    "select": (select, SELECTS),
+    "select_by_sql": (select_by_sql, SELECTS),
+    "select_wrapped": (select, SELECTS),
+    "select_by_sql_wrapped": (select_by_sql, SELECTS),
+    "select_unwrapped": (select_unwrapped, SELECTS),
+    "select_by_sql_unwrapped": (select_by_sql_unwrapped, SELECTS),
+    "wsgi_request": (wsgi_request, REQUESTS),
+    "asgi_request": (asgi_request, REQUESTS),
+    "asgi_request_async_view": (asgi_request_async_view, REQUESTS),
+}
