@@ -14,7 +14,7 @@ with = $(if $(WITH),"$(WITH)")
 # The caller's own would choose other settings or other modules.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
 
-.PHONY: help demo serve test lint clean
+.PHONY: help demo serve test lint bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make serve   leave the example running to click through"
 	@echo "make test    run the tests"
 	@echo "make lint    check style, types and migrations"
+	@echo "make bench   measure beside other packages; ARGS='--write docs/performance.md' keeps it"
 	@echo "make clean   remove the environment and the embedded server's data"
 
 # `exec` hands the signals that make receives to the program, which then stops what it started.
@@ -44,6 +45,12 @@ lint:
 	$(python) -m mypy
 	$(python) -m django makemigrations --check --dry-run --settings=tests.settings --pythonpath=.
 	$(python) example_project/manage.py makemigrations --check --dry-run
+
+# In an environment of its own: the packages compared are not the tests' concern.
+bench: python = ".venv-bench/bin/python"
+bench:
+	@sh .ci/environment .venv-bench bench $(with)
+	@exec $(python) -m benchmarks.speed $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* .postgres .postgres-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
