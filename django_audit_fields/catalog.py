@@ -78,7 +78,7 @@ COLUMNS_QUERY: Final = """
     JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
     LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped
-        AND (NOT relispartition OR relation.oid = ANY(%(tables)s))
+        AND (NOT relispartition OR relation.oid = ANY(%(tables)s::bigint[]))
         AND attname = ANY(%(names)s)
         AND nspname <> 'information_schema' AND NOT pg_catalog.starts_with(nspname, 'pg_')
     ORDER BY nspname, relname

@@ -28,6 +28,7 @@ from .expressions import ActorDefault
 VERSION: Final = 1
 #: Every function's name begins like this; a function is ours only if its text says so as well.
 FUNCTION_PREFIX: Final = "audit_fields_"
+#: It is the first sentence of `sql/stamp.sql`, in every release.
 FUNCTION_MARK: Final = "Put there by django_audit_fields;"
 
 #: BEFORE triggers fire in the order of their names, byte by byte; ours see what the others made.
@@ -585,9 +586,10 @@ class AuditTrigger(BaseConstraint):
             return None
         table = model._meta.db_table
         # Deferred by a CreateModel of the same migration, it would run after this.
-        schema_editor.deferred_sql[:] = [
+        deferred = getattr(schema_editor, "deferred_sql", [])  # there once the editor is entered
+        deferred[:] = [
             statement
-            for statement in schema_editor.deferred_sql
+            for statement in deferred
             if not (isinstance(statement, AuditStatement) and statement.references_table(table))
         ]
         # Django merges parameters into it, and would read a name's `%` as one of them.

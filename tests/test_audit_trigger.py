@@ -224,6 +224,7 @@ def test_removing_takes_only_what_nothing_else_uses() -> None:
         editor.remove_constraint(Note, trigger)
     assert triggers_on("triggersapp_note") == {}
     assert audit_functions() == before
+    assert trigger.remove_sql(Note, connection.schema_editor())
     execute("DROP TABLE triggersapp_note")
     with connection.schema_editor() as editor:
         editor.execute(trigger.remove_sql(Note, editor), None)  # a table that is gone is no error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.checks import Tags, Warning, run_checks
 from django.core.management import call_command
@@ -13,7 +14,15 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_audit_fields.catalog import coverage, differences, repair, sql_tokens
+from django_audit_fields.catalog import (
+    COLUMNS_QUERY,
+    FUNCTIONS_QUERY,
+    TRIGGERS_QUERY,
+    coverage,
+    differences,
+    repair,
+    sql_tokens,
+)
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
 from django_audit_fields.triggers import Stamping, install_sql, quote_literal
 from tests.audited_tables import (
@@ -347,6 +356,30 @@ def test_a_table_of_a_models_name_elsewhere_is_not_its_table() -> None:
     execute(f"DROP TABLE one.{NOTE}")
     execute(f"CREATE TABLE one.{NOTE} (created_at date, updated_at date)")
     assert differences(connection) == []
+
+
+def test_parameters_may_be_bound_by_the_server() -> None:
+    """The questions to the catalog are typed for `server_side_binding`, too."""
+    with psycopg.connect(**plain_parameters()) as plain:
+        for query in (FUNCTIONS_QUERY, TRIGGERS_QUERY, COLUMNS_QUERY):
+            plain.execute(
+                query,
+                {
+                    "names": ["created_by"],
+                    "prefix": "audit_fields_",
+                    "mark": "x",
+                    "tables": [1, 99999, 2**31],
+                },
+            )
+
+
+def plain_parameters() -> dict[str, Any]:
+    parameters = connection.get_connection_params()
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in ("context", "cursor_factory")
+    }
 
 
 class NotMigratedHere:

@@ -21,6 +21,7 @@ from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
+from django_audit_fields import acting_as
 from django_audit_fields.catalog import differences, reinstall
 from django_audit_fields.models import TimestampModel
 from django_audit_fields.triggers import AuditTrigger
@@ -334,6 +335,17 @@ def test_a_renamed_model_keeps_a_trigger(define: Any) -> None:
     assert triggers_on("triggersapp_thing") == BOTH
 
 
+def test_a_deleted_model_takes_its_trigger_along(define: Any) -> None:
+    """Backwards brings both again."""
+    state = state_of(define("Thing"))
+    forwards(migration_between(ProjectState(), state), ProjectState())
+    migration = migration_between(state, ProjectState())
+    forwards(migration, state)
+    assert row("SELECT to_regclass('triggersapp_thing')") == (None,)
+    backwards(migration, state)
+    assert triggers_on("triggersapp_thing") == BOTH
+
+
 def test_another_db_table_keeps_the_trigger(define: Any) -> None:
     """Nothing but the table's name changes."""
     before = state_of(define("Thing"))
@@ -525,6 +537,15 @@ def test_migrate_goes_there_and_back() -> None:
     call_command("migrate", "triggersapp", verbosity=0)
     assert triggers_on("triggersapp_note") == BOTH
     assert differences(connection) == []
+
+
+def test_somebody_may_be_acting_while_it_migrates() -> None:
+    """The actor goes ahead of DDL as of any statement, and no migration minds."""
+    with acting_as("deployer"):
+        call_command("migrate", "triggersapp", "zero", verbosity=0)
+        call_command("migrate", "triggersapp", verbosity=0)
+        assert differences(connection) == []
+    assert triggers_on("triggersapp_note") == BOTH
 
 
 def drop_audited_tables() -> None:
