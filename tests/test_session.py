@@ -319,6 +319,17 @@ def test_asking_who_acts_may_query_and_fail(in_block):
     assert Note.objects.count() == 4
 
 
+@pytest.mark.parametrize("opened", [True, False], ids=["opened", "about to open"])
+def test_failing_to_ask_first_leaves_the_transaction_usable(opened):
+    """Also when nothing was carried before, and when the question opens the transaction."""
+    with override_settings(AUDIT_FIELDS={"ACTOR": ask}), transaction.atomic():
+        if opened:
+            Note.objects.count()
+        with crum.impersonate(Asking("SELECT 1 FROM nowhere")):
+            assert write("failed to ask") == "nobody"
+    assert Note.objects.count() == 1
+
+
 def test_asking_may_write():
     """What is written while asking is nobody's, and the question is not asked again for it."""
     sql = (
