@@ -14,13 +14,14 @@ with = $(if $(WITH),"$(WITH)")
 # The caller's own would choose other settings or other modules.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
 
-.PHONY: help demo serve test lint bench clean
+.PHONY: help demo serve test test-mixes lint bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    show the three layers at work, with two users on a real server"
 	@echo "make serve   leave the example running to click through"
 	@echo "make test    run the tests"
+	@echo "make test-mixes  run the tests beside other people's packages"
 	@echo "make lint    check style, types and migrations"
 	@echo "make bench   measure beside other packages; ARGS='--write docs/performance.md' keeps it"
 	@echo "make clean   remove the environment and the embedded server's data"
@@ -37,6 +38,12 @@ serve:
 test:
 	$(environment) test $(with)
 	@exec $(python) -m pytest $(ARGS)
+
+# In an environment of its own, so that the others stay as a user of the package has them.
+test-mixes: python = ".venv-mixes/bin/python"
+test-mixes:
+	@sh .ci/environment .venv-mixes mixes $(with)
+	@exec $(python) -m pytest --ds=tests.mixes.settings tests/mixes $(ARGS)
 
 lint:
 	$(environment) test,lint $(with)

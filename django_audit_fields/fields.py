@@ -84,13 +84,10 @@ class AuditTimeField(AuditField, DateTimeField):
 
     def early_value(self, model_instance: models.Model) -> datetime:
         # Django 6 asks each field before the INSERT is built, and the path of a file may depend on
-        # the time: `_do_insert` writes this one.
-        state = model_instance._state
-        now = state.__dict__.get("audit_now")
-        if now is None:
-            now = state.audit_now = timezone.now()  # type: ignore[attr-defined]
-        model_instance.__dict__[self.attname] = now
-        return now
+        # the time. `TimestampModel` writes the one that was told here.
+        value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)
+        model_instance._state.__dict__.setdefault("audit_now", value)
+        return value
 
 
 class AuditActorField(AuditField, CharField):

@@ -59,6 +59,13 @@ class TimestampModel(models.Model):
     class Meta:
         abstract = True
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        given = kwargs.get("update_fields")
+        if given is not None:
+            # Named here and not only below, for whoever watches `save_base`, as trackers do.
+            kwargs["update_fields"] = self._with_updated(given)
+        super().save(*args, **kwargs)
+
     @classmethod
     def from_db(
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
@@ -83,6 +90,11 @@ class TimestampModel(models.Model):
         read = {name: values[name] for name in names if name in values and name in Memory._fields}
         self._state.audit_memory = known._replace(pk=self.pk, **read)  # type: ignore[attr-defined]
 
+    def _with_updated(self, names: Iterable[str]) -> frozenset[str]:
+        """The columns to save, `updated_*` among them unless there are none at all."""
+        names = frozenset(names)
+        return names | updated_names(type(self)) if names and not is_preserving() else names
+
     def save_base(
         self,
         raw: bool = False,
@@ -96,12 +108,8 @@ class TimestampModel(models.Model):
             return
         model = type(self)
         if update_fields is not None:
-            update_fields = frozenset(update_fields)
-            if not update_fields:
-                # Of a generator that yields nothing; Django returns by itself for an empty list.
-                return
-            if not is_preserving():
-                update_fields |= updated_names(model)
+            # Django itself names the loaded columns of a deferred instance.
+            update_fields = self._with_updated(update_fields)
         # Here no block of Django's own is open yet, so that an enclosing transaction stays usable.
         require_actor(model, (self,))
         values, state = self.__dict__, self._state.__dict__
