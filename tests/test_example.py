@@ -5,14 +5,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from django.db import connections
 
 PROJECT = Path(__file__).parent.parent
 EXAMPLE = PROJECT / "example_project"
 
 
-def run(*command, timeout=120):
+def run(*command, timeout=120, **environment):
     return subprocess.run(
         [str(part) for part in command],
         cwd=PROJECT,
@@ -20,6 +22,7 @@ def run(*command, timeout=120):
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "PYTHONPATH": str(PROJECT),
+            **environment,
         },
         capture_output=True,
         text=True,
@@ -27,6 +30,21 @@ def run(*command, timeout=120):
         timeout=timeout,
         check=False,
     )
+
+
+@pytest.fixture
+def server(django_db_blocker):
+    """What to set for the demo: with DATABASE_URL, a database of its own on that server."""
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        yield {}
+        return
+    name = "demo_of_tests"
+    with django_db_blocker.unblock(), connections["default"]._nodb_cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        cursor.execute(f"CREATE DATABASE {name}")
+        yield {"DATABASE_URL": urlsplit(url)._replace(path=f"/{name}").geturl()}
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_the_example_passes_its_own_tests():
@@ -42,9 +60,9 @@ def test_the_example_has_no_change_without_a_migration():
     assert (finished.returncode, finished.stdout) == (0, "No changes detected\n")
 
 
-def test_the_demo_stamps_every_row_right():
+def test_the_demo_stamps_every_row_right(server):
     """The four scenarios on a real web server: all pass, and each is in the table."""
-    finished = run(sys.executable, EXAMPLE / "demo.py")
+    finished = run(sys.executable, EXAMPLE / "demo.py", **server)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     table = [line for line in finished.stdout.splitlines() if re.match(r"[1-4] ", line)]
     assert {line[0] for line in table} == {"1", "2", "3", "4"}
@@ -52,9 +70,9 @@ def test_the_demo_stamps_every_row_right():
     assert all(line.endswith("  pass") for line in table)
 
 
-def test_the_demo_fails_when_a_layer_is_missing():
+def test_the_demo_fails_when_a_layer_is_missing(server):
     """Its judgement is worth something: without the triggers it ends with 1 and says which row."""
-    finished = run(sys.executable, EXAMPLE / "demo.py", "--without-triggers")
+    finished = run(sys.executable, EXAMPLE / "demo.py", "--without-triggers", **server)
     assert finished.returncode == 1
     assert re.search(r"^3 direct SQL .* FAIL$", finished.stdout, re.MULTILINE)
     assert re.search(r"^1 ORM, in a request .* pass$", finished.stdout, re.MULTILINE)

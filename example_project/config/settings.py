@@ -48,7 +48,14 @@ ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
 # Connections stay open, so that each serves many people in turn: what one left behind would show.
-DATABASES = {"default": {**database_settings(), "CONN_MAX_AGE": 60}}
+DATABASES = {
+    "default": {
+        **database_settings(),
+        "CONN_MAX_AGE": 60,
+        # Not that of the package's own tests, which may run on the same server.
+        "TEST": {"NAME": "test_example_project"},
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
