@@ -32,7 +32,7 @@ except ImportError:
 from . import actors, wire
 from .actors import is_resolving
 from .carried import Carried, Wanted, sees_transactions_end, wanted_now
-from .statements import Statement, is_plain_select, read_statement
+from .statements import Statement, read_statement
 from .wire import IDLE, IN_ERROR, IN_TRANSACTION, Connection
 
 Execute = Callable[..., Any]
@@ -50,7 +50,14 @@ class ActorCarrier(Carried):
         # Nearly every statement leaves by one of these two doors, at the cost of a comparison.
         if type(sql) is str:
             if not self.carries:
-                if is_plain_select(sql) and not is_resolving():
+                # A SELECT that sets no variable, told from the text alone.
+                if (
+                    sql[:7] == "SELECT "
+                    and ";" not in sql
+                    and "set_config" not in sql
+                    and "SET_CONFIG" not in sql
+                    and not is_resolving()
+                ):
                     return execute(sql, params, many, context)
             elif self._carries_all_that(sql, context["connection"]) and not is_resolving():
                 return execute(sql, params, many, context)

@@ -98,16 +98,6 @@ def read_statement(text: str, *, standard_strings: bool = True) -> Statement:
     return _read_cached(text, standard_strings)
 
 
-def is_plain_select(text: str) -> bool:
-    """Whether `text` is surely one SELECT that sets no variable. False says nothing."""
-    return (
-        text[:7] == "SELECT "
-        and ";" not in text
-        and "set_config" not in text
-        and "SET_CONFIG" not in text
-    )
-
-
 def _read(text: str, standard_strings: bool) -> Statement:
     start = _first_word(text)
     if ";" not in text[start:].rstrip("; \t\r\n"):
