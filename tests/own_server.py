@@ -7,6 +7,7 @@ import os
 import pwd
 import shlex
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,17 +48,31 @@ class OwnServer:
 
     def initialise(self) -> Self:
         arguments = ["-A", "trust", "-U", SUPERUSER, "-E", "UTF8", "--no-locale", "--no-sync"]
-        self._run("initdb", *arguments, "-D", self.data)
+        self._run("initdb", *arguments, "--wal-segsize=1", "-D", self.data)
         return self
 
-    def start(self) -> Self:
+    def copy(self) -> OwnServer:
+        """Another server with what this one, which has to be stopped, holds by now."""
+        copy = OwnServer(**self.settings)
+        finished = run("/bin/cp", ["-R", self.data, copy.data], self.account)
+        if finished.returncode != 0:
+            raise ServerError(f"{self.data} cannot be copied.\n{finished.stdout}")
+        return copy
+
+    def start(self, largest_file: int | None = None) -> Self:
+        """Start, with `largest_file` as the most bytes that the server may write to one file."""
         options = [f"-c{name}={value}" for name, value in self.settings.items()]
         options += [f"-cunix_socket_directories={self.folder}", f"-cport={PORT}"]
         log = self.folder / "log"
-        self._run(
-            *("pg_ctl", "start", "-w", "-t60", "-D", self.data, "-l", log),
-            *("-o", shlex.join(options)),
-        )
+        arguments = ["start", "-w", "-t60", "-D", self.data, "-l", log, "-o", shlex.join(options)]
+        if largest_file is None:
+            self._run("pg_ctl", *arguments)
+        else:  # what a shell limits, its children inherit; in blocks of 512 bytes
+            script = f'ulimit -f {largest_file // 512} && exec "$0" "$@"'
+            started = run(
+                "/bin/sh", ["-c", script, self.programs / "pg_ctl", *arguments], self.account
+            )
+            self._check("pg_ctl", started)
         return self
 
     def stop(self, mode: str = "fast") -> None:
@@ -97,7 +112,9 @@ class OwnServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
-        finished = run(self.programs / program, arguments, self.account)
+        self._check(program, run(self.programs / program, arguments, self.account))
+
+    def _check(self, program: str, finished: subprocess.CompletedProcess[str]) -> None:
         if finished.returncode != 0:
             log = self.folder / "log"
             reason = log.read_text("utf-8", "replace")[-2000:] if log.exists() else ""
