@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 from django.db import connections, models
 from django.db.models.base import ModelBase
 from django.db.models.signals import class_prepared
+from django.utils import timezone
 
 from .actors import is_preserving, preserve_audit_fields
 from .fields import AuditActorField, AuditTimeField
 from .querysets import AuditQuerySet
 from .stamping import (
-    AUDIT_NAMES,
     Memory,
     audit_names,
+    begin_stamped,
+    end_stamped,
     fill_missing,
     forget_unread,
     is_stamped_by_trigger,
+    local_names,
     next_time,
     recall,
     remember,
@@ -27,14 +29,13 @@ from .stamping import (
     require_actor,
     required_actor,
     stamped,
+    stamps_of_insert,
     updated_names,
     write_back,
 )
 from .triggers import attach_trigger
 
 __all__ = ["AuditManager", "AuditQuerySet", "TimestampModel"]
-
-_ABSENT: Any = object()
 
 AuditManager = models.Manager.from_queryset(AuditQuerySet)
 
@@ -113,40 +114,45 @@ class TimestampModel(models.Model):
         # Here no block of Django's own is open yet, so that an enclosing transaction stays usable.
         require_actor(model, (self,))
         values, state = self.__dict__, self._state.__dict__
-        before = [(name, values.get(name, _ABSENT)) for name in audit_names(model)]
+        before = values.copy()
         memory = state.get("audit_memory")
         try:
             super().save_base(raw, force_insert, force_update, using, update_fields)
         except BaseException:
             # Whoever raised after the row was written, say a post_save receiver, left it written.
-            if state.get("audit_failed") or state.get("audit_memory") is memory:
+            if "audit_failed" in state or state.get("audit_memory") is memory:
                 state["audit_memory"] = memory
-                for name, value in before:
-                    if value is _ABSENT:
-                        values.pop(name, None)
+                for name in audit_names(model):
+                    if name in before:
+                        values[name] = before[name]
                     else:
-                        values[name] = value
+                        values.pop(name, None)
+                state.pop("audit_failed", None)
             raise
         finally:
             # What was said and seen holds for this save only.
-            for name in ("audit_actor", "audit_failed", "audit_now"):
-                state.pop(name, None)
+            state.pop("audit_actor", None)
+            state.pop("audit_now", None)
 
     def _save_table(
         self, raw: bool = False, cls: type[models.Model] | None = None, *args: Any, **kwargs: Any
     ) -> bool:
-        # Also what `loaddata` reaches, which calls Model.save_base past any override.
-        preserving = preserve_audit_fields() if raw else contextlib.nullcontext()
-        try:
-            with preserving, stamped():
+        if raw:
+            # Also what `loaddata` reaches, which calls Model.save_base past any override.
+            with preserve_audit_fields(), stamped():
                 updated: bool = super()._save_table(raw, cls, *args, **kwargs)  # type: ignore[misc]
-        except BaseException:
-            # The table of a parent may be written by then; Django undoes that.
-            if not raw:
+        else:
+            token = begin_stamped()
+            try:
+                updated = super()._save_table(raw, cls, *args, **kwargs)  # type: ignore[misc]
+            except BaseException:
+                # The table of a parent may be written by then; Django undoes that.
                 self._state.audit_failed = True  # type: ignore[attr-defined]
-            raise
-        if not updated and cls is not None and audit_names(cls):
-            forget_unread(self, audit_names(cls))
+                raise
+            finally:
+                end_stamped(token)
+        if not updated and cls is not None and (names := audit_names(cls)):
+            forget_unread(self, names)
             remember(self)
         return updated
 
@@ -158,13 +164,16 @@ class TimestampModel(models.Model):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        names = AUDIT_NAMES.intersection(field.attname for field in fields)
-        values = self.__dict__
-        if not is_preserving():
-            values.update(dict.fromkeys(names))
+        table: type[models.Model] = manager.model
+        names = local_names(table)
         if names:
-            now = self._state.__dict__.get("audit_now")
-            fill_missing(values, names, self._actor_of_save(using), now)
+            values = self.__dict__
+            now = self._state.__dict__.get("audit_now") or timezone.now()
+            actor = self._actor_of_save(using)
+            if is_preserving():
+                fill_missing(values, names, actor, now)
+            else:
+                values.update(stamps_of_insert(names, actor, now))
         return super()._do_insert(manager, using, fields, *args, **kwargs)  # type: ignore[misc]
 
     def _do_update(  # type: ignore[override]  # Django 5.2 passes one argument less
@@ -177,13 +186,15 @@ class TimestampModel(models.Model):
         forced_update: bool,
         *returning: list[models.Field[Any, Any]],
     ) -> Any:
-        names = AUDIT_NAMES.intersection(field.attname for field, _, _ in values)
-        if not names:  # the other table of multi-table inheritance
+        table: type[models.Model] = base_qs.model
+        names = local_names(table)
+        preserving = is_preserving()
+        if not names or (preserving and not any(field.attname in names for field, _, _ in values)):
+            # The other table of multi-table inheritance, or columns that are stored as given.
             return super()._do_update(
                 base_qs, using, pk_val, values, update_fields, forced_update, *returning
             )
         known = recall(self, using)
-        preserving = is_preserving()
         stamps: dict[str, Any]
         if preserving:
             stamps = {f.attname: value for f, _, value in values if f.attname in names}
@@ -194,13 +205,17 @@ class TimestampModel(models.Model):
             }
         # None leaves the column out: the row keeps its value, or the trigger stamps it.
         values = [
-            (field, model, stamps.get(field.attname) if field.attname in names else value)
-            for field, model, value in values
-            if field.attname not in names or stamps.get(field.attname) is not None
+            entry if entry[0].attname not in names else (*entry[:2], stamps[entry[0].attname])
+            for entry in values
+            if entry[0].attname not in names or stamps.get(entry[0].attname) is not None
         ]
         row = self._row_after_update(known, stamps, using, preserving)
         fields = returning[0] if returning else []
-        if returning and connections[using or ""].features.can_return_rows_from_update:
+        if (
+            returning
+            and None in row.values()
+            and connections[using or ""].features.can_return_rows_from_update
+        ):
             # Django 6: the list is the caller's, who puts what comes back onto the instance.
             fields.extend(
                 field
@@ -220,12 +235,15 @@ class TimestampModel(models.Model):
         self, known: Memory, stamps: dict[str, Any], using: str | None, preserving: bool
     ) -> dict[str, Any]:
         """What the four columns hold once the UPDATE with `stamps` is done, None where unknown."""
-        row: dict[str, Any] = {name: known._asdict().get(name) for name in audit_names(type(self))}
-        row.update(
-            (name, None if hasattr(value, "resolve_expression") else value)
-            for name, value in stamps.items()
-            if value is not None
-        )
+        row: dict[str, Any] = {
+            "created_at": known.created_at,
+            "created_by": known.created_by,
+            "updated_at": known.updated_at if preserving else stamps["updated_at"],
+            "updated_by": None,
+        }
+        for name, value in stamps.items():
+            if value is not None:
+                row[name] = None if hasattr(value, "resolve_expression") else value
         if (
             not preserving
             and known.updated_at is None

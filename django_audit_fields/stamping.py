@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Collection, Iterable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,10 @@ from .triggers import trigger_of
 CREATED: Final = ("created_at", "created_by")
 UPDATED: Final = ("updated_at", "updated_by")
 AUDIT_NAMES: Final = frozenset(CREATED + UPDATED)
+LABELS: Final = frozenset(("created_by", "updated_by"))
+
+#: Nearly every value; asking these for an attribute that they lack is dear.
+PLAIN_TYPES: Final = frozenset((str, datetime))
 
 #: PostgreSQL's resolution of time, and so the least step forwards.
 TICK: Final = timedelta(microseconds=1)
@@ -44,19 +48,33 @@ class Memory(NamedTuple):
     updated_at: Any = None
 
 
+def begin_stamped() -> Token[bool]:
+    return _stamped.set(True)
+
+
+def end_stamped(token: Token[bool]) -> None:
+    _stamped.reset(token)
+
+
 @contextlib.contextmanager
 def stamped() -> Iterator[None]:
-    token = _stamped.set(True)
+    token = begin_stamped()
     try:
         yield
     finally:
-        _stamped.reset(token)
+        end_stamped(token)
 
 
 @functools.cache
 def audit_names(model: type[models.Model]) -> frozenset[str]:
     """Which of the four columns `model` has; a model may drop one with `created_by = None`."""
     return AUDIT_NAMES.intersection(field.attname for field in model._meta.concrete_fields)
+
+
+@functools.cache
+def local_names(model: type[models.Model]) -> frozenset[str]:
+    """Those of the four columns that are in the model's own table."""
+    return AUDIT_NAMES.intersection(field.attname for field in model._meta.local_concrete_fields)
 
 
 @functools.cache
@@ -140,7 +158,10 @@ def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
     """Drop what only the row has: left to the trigger, or given as an expression."""
     values = instance.__dict__
     for name in names:
-        if values.get(name) is None or hasattr(values[name], "resolve_expression"):
+        value = values.get(name)
+        if value is None or (
+            type(value) not in PLAIN_TYPES and hasattr(value, "resolve_expression")
+        ):
             values.pop(name, None)
 
 
@@ -163,6 +184,13 @@ def next_time(floor: datetime | None) -> datetime:
     return now if floor is None or floor < now else floor + TICK
 
 
+def stamps_of_insert(
+    names: frozenset[str], actor: str | None, now: datetime
+) -> dict[str, datetime | str | None]:
+    """What the columns of a new row hold, whatever the caller put into them."""
+    return {name: actor if name in LABELS else now for name in names}
+
+
 def fill_missing(
     values: dict[str, Any],
     names: Iterable[str],
@@ -172,7 +200,7 @@ def fill_missing(
     """Fill what is None in a row to insert, by the rules of the trigger."""
     for name in sorted(names):  # created_at before updated_at, which takes its value
         if values.get(name) is None:
-            if name in ("created_by", "updated_by"):
+            if name in LABELS:
                 values[name] = actor
             elif name == "updated_at" and isinstance(values.get("created_at"), datetime):
                 values[name] = values["created_at"]
