@@ -1,0 +1,13 @@
+"""One row for each write; its mark says which request of which client wanted it."""
+
+from django.db import models
+
+from django_audit_fields.models import TimestampModel
+
+
+class Entry(TimestampModel):
+    mark = models.CharField(max_length=60, unique=True)
+    amount = models.IntegerField(default=0)
+
+    def __str__(self):
+        return self.mark
