@@ -50,7 +50,7 @@ class AuditField(Field):
         if not add:
             return given
         if is_stamped():
-            return self.early_value(model_instance) if given is None else given
+            return given if given is not None else self.early_value(model_instance)
         if given is not None and (not is_audited(type(model_instance)) or is_preserving()):
             return given
         value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)

@@ -25,7 +25,6 @@ from .stamping import (
     next_time,
     recall,
     remember,
-    remember_row,
     require_actor,
     required_actor,
     stamped,
@@ -72,7 +71,8 @@ class TimestampModel(models.Model):
         cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any
     ) -> Self:
         instance = super().from_db(db, field_names, values, **kwargs)
-        remember_row(instance, field_names, values)
+        # Picking the row apart waits until the instance is saved, if ever.
+        instance._state.audit_memory = (field_names, values)  # type: ignore[attr-defined]
         return instance
 
     def refresh_from_db(
@@ -219,7 +219,7 @@ class TimestampModel(models.Model):
             # Django 6: the list is the caller's, who puts what comes back onto the instance.
             fields.extend(
                 field
-                for field in self._meta.local_concrete_fields
+                for field in table._meta.local_concrete_fields
                 if field.attname in row and row[field.attname] is None and field not in fields
             )
         result = super()._do_update(

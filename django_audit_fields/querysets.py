@@ -16,7 +16,6 @@ from django.utils import timezone
 from .actors import NoActorError, is_preserving, label_for
 from .stamping import (
     AUDIT_NAMES,
-    CREATED,
     audit_names,
     fill_missing,
     forget_unread,
@@ -218,11 +217,12 @@ class AuditQuerySet(models.QuerySet[_Model]):
         with bulk_stamp(stamp):
             count = super().bulk_update(objs, fields, batch_size)
         trigger_decides = is_stamped_by_trigger(self.model, self.db)
+        row: dict[str, Any] = {"updated_by": stamp.updated_by}
         for obj, memory in zip(objs, memories, strict=True):
-            row: dict[str, Any] = {name: getattr(memory, name) for name in CREATED}
-            row.update(stamp._asdict())
-            if memory.updated_at is None and trigger_decides:
-                row["updated_at"] = None  # the row may be ahead of this host's clock
+            _, row["created_at"], row["created_by"], updated_at = memory
+            # Never loaded, the row may be ahead of this host's clock.
+            is_known = updated_at is not None or not trigger_decides
+            row["updated_at"] = stamp.updated_at if is_known else None
             write_back(obj, row)
         return count
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar, Token
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,8 @@ from .triggers import trigger_of
 CREATED: Final = ("created_at", "created_by")
 UPDATED: Final = ("updated_at", "updated_by")
 AUDIT_NAMES: Final = frozenset(CREATED + UPDATED)
+#: In the order of `Memory`.
+REMEMBERED: Final = (*CREATED, "updated_at")
 LABELS: Final = frozenset(("created_by", "updated_by"))
 
 #: Nearly every value; asking these for an attribute that they lack is dear.
@@ -46,6 +48,10 @@ class Memory(NamedTuple):
     created_at: Any = None
     created_by: Any = None
     updated_at: Any = None
+
+
+#: For each row of a bulk write, and so without the Python function that a NamedTuple has.
+_new_memory: Final = functools.partial(tuple.__new__, Memory)
 
 
 def begin_stamped() -> Token[bool]:
@@ -134,24 +140,22 @@ def recall(instance: models.Model, using: str | None) -> Memory:
         return Memory(instance.pk)
     if not isinstance(memory, Memory):
         names, values = memory
-        read = dict(zip(names, values, strict=True))
-        keys = tuple(read.get(field.attname) for field in instance._meta.pk_fields)
+        read = [values[names.index(name)] if name in names else None for name in REMEMBERED]
+        keys = [
+            values[names.index(field.attname)] if field.attname in names else None
+            for field in instance._meta.pk_fields
+        ]
         # The key of a composite one is a tuple.
-        key = keys if len(keys) > 1 else keys[0]
-        memory = Memory(key, *map(read.get, Memory._fields[1:]))
+        memory = _new_memory((keys[0] if len(keys) == 1 else tuple(keys), *read))
     return memory if memory.pk == instance.pk else Memory(instance.pk)
-
-
-def remember_row(instance: models.Model, names: Collection[str], values: Collection[Any]) -> None:
-    """Keep a row as it was read; picking it apart waits until the instance is saved, if ever."""
-    instance._state.audit_memory = (names, values)  # type: ignore[attr-defined]
 
 
 def remember(instance: models.Model) -> None:
     """Take the instance's values for those of its row."""
     known = instance.__dict__.get
-    memory = Memory(instance.pk, known("created_at"), known("created_by"), known("updated_at"))
-    instance._state.audit_memory = memory  # type: ignore[attr-defined]
+    instance._state.audit_memory = _new_memory(  # type: ignore[attr-defined]
+        (instance.pk, known("created_at"), known("created_by"), known("updated_at"))
+    )
 
 
 def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
@@ -166,16 +170,16 @@ def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
 
 
 def write_back(instance: models.Model, row: dict[str, Any]) -> None:
-    """Make the instance equal its row, as far as `row` knows it; None is read when asked."""
+    """Make the instance equal `row`, which has all four columns; None is read when asked."""
     values = instance.__dict__
-    for name in audit_names(type(instance)).intersection(row):
+    for name in audit_names(type(instance)):
         if row[name] is None:
             values.pop(name, None)
         else:
             values[name] = row[name]
-    known = row.get
-    memory = Memory(instance.pk, known("created_at"), known("created_by"), known("updated_at"))
-    instance._state.audit_memory = memory  # type: ignore[attr-defined]
+    instance._state.audit_memory = _new_memory(  # type: ignore[attr-defined]
+        (instance.pk, row["created_at"], row["created_by"], row["updated_at"])
+    )
 
 
 def next_time(floor: datetime | None) -> datetime:
