@@ -65,6 +65,19 @@ def acting_label() -> str | None:
     return None if claim is None else claim.label()
 
 
+def label_without_reading() -> str | None:
+    """The label of who is acting, None also when it takes reading the user first. Never raises."""
+    if (entry := _acting.get()) is not None:
+        held = entry[0]
+        return held.label_if_read() if isinstance(held, Claim) else held
+    if len(current_user_getter.receivers) > 1:
+        return _polled_label()
+    claim: Claim | None = _named.get() or _requesting.get()
+    if claim is None and (request := crum.get_current_request()) is not None:
+        claim = RequestClaim(request)
+    return None if claim is None else claim.label_if_read()
+
+
 def current_actor() -> str:
     """The label that would be stamped now; the fallback when nobody is acting. Never raises."""
     return acting_label() or audit_settings().fallback
@@ -258,6 +271,15 @@ class Claim:
         if known is not None and known[0] is user and known[1] is audit_settings():
             return known[2]
         return self._read_label(user)
+
+    def label_if_read(self) -> str | None:
+        """The same, None when the user would have to be read first."""
+        try:
+            is_read = not is_unread(self.readable_user())
+        except Exception as error:
+            warn_once("The user cannot be read", error)
+            return None
+        return self.label() if is_read else None
 
     def _read_label(self, user: Any) -> str | None:
         settings = audit_settings()

@@ -39,8 +39,9 @@ class Wanted(NamedTuple):
     is_nobody: bool
 
 
-def wanted_now() -> Wanted:
-    label = actors.acting_label()
+def wanted_now(*, reading: bool = True) -> Wanted:
+    """What is wanted; without `reading` a user that nobody has read yet counts as nobody."""
+    label = actors.acting_label() if reading else actors.label_without_reading()
     preserve = "on" if actors.is_preserving() else ""
     if label is not None:
         return Wanted(label, preserve, is_nobody=False)

@@ -17,6 +17,7 @@ What it cannot see, and what then happens:
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ from .statements import Statement, read_statement
 from .wire import IDLE, IN_ERROR, IN_TRANSACTION, Connection
 
 Execute = Callable[..., Any]
+
+_COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
 
 #: What PostgreSQL answers a COMMIT where there is no place for one.
 INVALID_TRANSACTION_TERMINATION: Final = "2D000"
@@ -68,7 +71,7 @@ class ActorCarrier(Carried):
         return (
             self.sees_end
             and self.commit_hooks is database.run_on_commit
-            and self.actor == actors.acting_label()
+            and self.actor == (_label_for_reading() if _only_reads(sql) else actors.acting_label())
             and self.preserve == ("on" if actors.is_preserving() else "")
             and database.connection.pgconn.transaction_status == IN_TRANSACTION
             and ";" not in sql
@@ -96,7 +99,7 @@ class ActorCarrier(Carried):
         if statement.writes or (self.carries and not is_asking):
             # Who is acting may take a SELECT of its own, which comes through here and may open the
             # transaction. So the transaction is looked at again.
-            wanted = wanted_now()
+            wanted = wanted_now(reading=not _only_reads(text))
         status = pgconn.transaction_status
         if wire.in_pipeline(connection):
             return self._ride(run, statement, wanted, database)
@@ -243,6 +246,19 @@ class ActorCarrier(Carried):
             with database.wrap_database_errors:
                 wire.send(connection, wire.set_local_sql(connection, settings))
             self.keep(wanted, database)
+
+
+def _only_reads(sql: str) -> bool:
+    """Whether `sql` surely selects columns, as the ORM does, and calls no function first.
+
+    The user is not read for these, since one of them may be reading it at this moment: Django
+    would load session and user twice. Nor does a request that writes nothing load them.
+    """
+    return _COLUMNS_FIRST.match(sql) is not None
+
+
+def _label_for_reading() -> str:
+    return actors.label_without_reading() or ""
 
 
 def _beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import request_finished
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.http import StreamingHttpResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.utils.functional import SimpleLazyObject
@@ -136,6 +136,45 @@ def test_request_that_writes_loads_its_user_once(user, django_assert_num_queries
     site = Site(is_async=False, user=user)
     with django_assert_num_queries(2 + 3):
         site.get("/write/", {"times": 3})
+
+
+@pytest.mark.parametrize(("view", "rows"), [("read", 1), ("look_and_write", 1)])
+def test_a_transaction_that_carries_another_makes_no_query_more(
+    view, rows, user, django_assert_num_queries
+):
+    """The statement that loads the user is not held up by asking who the user is."""
+    site = Site(is_async=False, user=user)
+    with acting_as("somebody before"):
+        Note.objects.create(text="before")
+    with django_assert_num_queries(2 + rows):
+        site.get(f"/{view}/")
+    if view == "look_and_write":
+        assert writers() == {"before": "somebody before", "look_and_write": str(user.pk)}
+
+
+def test_reading_in_a_transaction_that_carries_another_loads_nobody(
+    user, django_assert_num_queries
+):
+    """A request that only selects rows stays one that touches no user."""
+    site = Site(is_async=False, user=user)
+    with acting_as("somebody before"):
+        Note.objects.create(text="before")
+    with django_assert_num_queries(1):
+        site.get("/list_only/")
+
+
+def test_a_function_that_writes_is_stamped_with_a_user_not_read_yet(user):
+    """In a transaction that carries somebody else, a SELECT of a function carries the change."""
+    site = Site(is_async=False, user=user)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION actorapp_write_note(text) RETURNS void LANGUAGE sql AS "
+            "$$ INSERT INTO actorapp_note (text) VALUES ($1) $$"
+        )
+    with acting_as("somebody before"):
+        Note.objects.create(text="before")
+    site.get("/call/")
+    assert writers() == {"before": "somebody before", "call": str(user.pk)}
 
 
 def test_user_loaded_by_auser_is_reused(user, django_assert_num_queries):

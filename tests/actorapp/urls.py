@@ -32,6 +32,31 @@ def write(request):
     return JsonResponse({"actor": current_actor()})
 
 
+def read(request):
+    """Looks at its user, and at rows, and writes none."""
+    list(Note.objects.all())
+    return JsonResponse({"name": request.user.get_username()})
+
+
+def list_only(request):
+    """Looks at rows and at nobody."""
+    return JsonResponse({"notes": [note.text for note in Note.objects.all()]})
+
+
+def call(request):
+    """Calls a function that writes, with a SELECT, before anyone has looked at the user."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT actorapp_write_note(%s)", ["call"])
+    return HttpResponse("called")
+
+
+def look_and_write(request):
+    """Reads its user first, as `login_required` does, then writes."""
+    request.user.get_username()
+    Note.objects.create(text="look_and_write")
+    return HttpResponse("written")
+
+
 async def awrite(request):
     """Writes without ever looking at the user."""
     await asyncio.sleep(0)
@@ -251,14 +276,18 @@ VIEWS = [
     aself,
     astream,
     awrite,
+    call,
     crums,
     file,
     impersonate,
     late,
     late_inside,
+    list_only,
     load,
+    look_and_write,
     nested,
     nested_impersonating,
+    read,
     silent,
     sticky,
     stream,
