@@ -14,6 +14,7 @@ from .actors import is_preserving, preserve_audit_fields
 from .fields import AuditActorField, AuditTimeField
 from .querysets import AuditQuerySet
 from .stamping import (
+    REMEMBERED,
     Memory,
     audit_names,
     begin_stamped,
@@ -86,9 +87,15 @@ class TimestampModel(models.Model):
             fields = list(fields)
             names = names.intersection(fields)
         known = recall(self, using or self._state.db)
-        super().refresh_from_db(using, fields, from_queryset)
         values = self.__dict__
-        read = {name: values[name] for name in names if name in values and name in Memory._fields}
+        before = values.copy()
+        super().refresh_from_db(using, fields, from_queryset)
+        read = {
+            name: values[name]
+            for name in names.intersection(REMEMBERED)
+            # A queryset that defers a column leaves what the caller put into it.
+            if name in values and (from_queryset is None or values[name] is not before.get(name))
+        }
         self._state.audit_memory = known._replace(pk=self.pk, **read)  # type: ignore[attr-defined]
 
     def _with_updated(self, names: Iterable[str]) -> frozenset[str]:

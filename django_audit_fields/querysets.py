@@ -16,6 +16,7 @@ from django.utils import timezone
 from .actors import NoActorError, is_preserving, label_for
 from .stamping import (
     AUDIT_NAMES,
+    Memory,
     audit_names,
     fill_missing,
     forget_unread,
@@ -69,12 +70,11 @@ class AuditQuerySet(models.QuerySet[_Model]):
         return self.filter(updated_at__gte=when)
 
     def update(self, **kwargs: Any) -> int:
-        names = updated_names(self.model)
-        if not kwargs or not names or is_preserving():
+        if not kwargs or not audit_names(self.model) or is_preserving():
             return super().update(**kwargs)
         stamp = _bulk_stamp.get() or Stamp(timezone.now(), required_actor(self.model))
         values = {name: value for name, value in kwargs.items() if name not in AUDIT_NAMES}
-        values.update((name, getattr(stamp, name)) for name in names)
+        values.update((name, getattr(stamp, name)) for name in updated_names(self.model))
         return super().update(**values)
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -202,16 +202,19 @@ class AuditQuerySet(models.QuerySet[_Model]):
     def bulk_update(
         self, objs: Iterable[_Model], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
-        names = updated_names(self.model)
         objs = tuple(objs)
-        if not names or not objs or is_preserving():
+        if not objs or not audit_names(self.model):
             return super().bulk_update(objs, fields, batch_size)
         fields = list(fields)
-        kept = [name for name in fields if name not in AUDIT_NAMES]
-        # Only audit columns named: not the caller's to set, but the rows are touched all the same.
-        fields = kept or (fields and sorted(names)[:1])
         self._for_write = True  # the row to recall is that of the database written to
         memories = [recall(obj, self.db) for obj in objs]
+        if is_preserving():
+            count = super().bulk_update(objs, fields, batch_size)
+            self._take_as_given(objs, memories, fields)
+            return count
+        kept = [name for name in fields if name not in AUDIT_NAMES]
+        # Only audit columns named: not the caller's to set, but the rows are touched all the same.
+        fields = kept or (fields and sorted(updated_names(self.model))[:1])
         floors = [memory.updated_at for memory in memories if memory.updated_at is not None]
         stamp = Stamp(next_time(max(floors, default=None)), required_actor(self.model))
         with bulk_stamp(stamp):
@@ -227,3 +230,19 @@ class AuditQuerySet(models.QuerySet[_Model]):
         return count
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+    def _take_as_given(
+        self, objs: Sequence[_Model], memories: Sequence[Memory], fields: Collection[str]
+    ) -> None:
+        """Have instances know what `bulk_update` has stored of theirs."""
+        named = AUDIT_NAMES.intersection(fields)
+        for obj, memory in zip(objs, memories, strict=True):
+            known = obj.__dict__.get
+            row = {**memory._asdict(), "updated_by": known("updated_by")}
+            for name in named:
+                value = known(name)
+                if hasattr(value, "resolve_expression"):
+                    row[name] = None
+                elif value is not None:  # given as None, a column keeps what it holds
+                    row[name] = value
+            write_back(obj, row)

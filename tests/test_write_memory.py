@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from django_audit_fields import acting_as
 from tests.database import assert_equals_row, needs_trigger, people_of, row_of
-from tests.factories import FORGED, LONG_AGO, ItemFactory
-from tests.testapp.models import Item
+from tests.factories import FORGED, LONG_AGO, ItemFactory, PartFactory
+from tests.testapp.models import Item, Part, SpecialItem
 
 pytestmark = pytest.mark.django_db
 
@@ -153,3 +153,66 @@ def test_people_can_ask_for_their_rows():
     assert not Item.objects.created_by_actor("changer").exists()
     assert list(Item.objects.updated_since(item.updated_at)) == [item]
     assert not Item.objects.updated_since(item.updated_at + timedelta(microseconds=1)).exists()
+
+
+LOADS = [
+    pytest.param(lambda: Item.objects.get(), id="get"),
+    pytest.param(lambda: next(Item.objects.iterator()), id="iterator"),
+    pytest.param(lambda: Item.objects.in_bulk()[Item.objects.get().pk], id="in_bulk"),
+    pytest.param(lambda: Item.objects.raw("SELECT *, 1 AS one FROM testapp_item")[0], id="raw"),
+    pytest.param(lambda: Item.objects.raw("SELECT id, name FROM testapp_item")[0], id="raw-some"),
+    pytest.param(lambda: Part.objects.select_related("item").get().item, id="select_related"),
+    pytest.param(lambda: Part.objects.prefetch_related("item").get().item, id="prefetch_related"),
+    pytest.param(lambda: Part.objects.get().item, id="foreign-key"),
+    pytest.param(lambda: SpecialItem.objects.get(), id="child"),
+    pytest.param(lambda: Item.objects.select_related("specialitem").get().specialitem, id="cast"),
+    pytest.param(lambda: SpecialItem.objects.defer("extra", "updated_by").get(), id="deferred"),
+]
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_however_it_was_loaded(load):
+    """The row is known: a forged maker is undone, and memory is right after the save."""
+    with acting_as("maker"):
+        PartFactory(item=SpecialItem.objects.create(name="s", extra="x").item_ptr)
+    item = load()
+    item.created_by, item.created_at = "forged", LONG_AGO
+    with acting_as("changer"):
+        item.save()
+    assert people_of(item) == ("maker", "changer")
+    assert_equals_row(item)
+
+
+def test_what_bulk_update_is_given_may_be_generators():
+    """Objects and names, each read once."""
+    with acting_as("maker"):
+        items = ItemFactory.create_batch(3)
+    with acting_as("changer"):
+        count = Item.objects.bulk_update(iter(items), (name for name in ["amount", "name"]))
+    assert count == 3
+    for item in items:
+        assert people_of(item) == ("maker", "changer")
+        assert_equals_row(item)
+
+
+def test_bulk_update_of_keys_alone():
+    """Instances that were never loaded: who made the rows is read when asked."""
+    with acting_as("maker"):
+        made = ItemFactory()
+    item = Item(pk=made.pk, amount=9)
+    with acting_as("changer"):
+        Item.objects.bulk_update([item], ["amount"])
+    assert people_of(made) == ("maker", "changer")
+    assert_equals_row(item)
+
+
+def test_refreshing_from_a_queryset_that_defers():
+    """What it leaves out is not taken for read."""
+    with acting_as("maker"):
+        item = ItemFactory()
+    item.created_by = "forged"
+    item.refresh_from_db(from_queryset=Item.objects.defer("created_by"))
+    with acting_as("changer"):
+        item.save()
+    assert people_of(item) == ("maker", "changer")
+    assert_equals_row(item)

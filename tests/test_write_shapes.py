@@ -80,6 +80,20 @@ def test_columns_and_bases_of_a_models_own(model):
         assert_equals_row(instance)
 
 
+def test_a_row_that_is_written_once_names_its_maker():
+    """Also where no column is left to say who forged it."""
+    with acting_as("maker"):
+        instance = Unchanging.objects.create(name="a")
+    made = Unchanging.objects.values("created_at", "created_by").get()
+    with acting_as("forger"):
+        Unchanging.objects.update(name="b", created_by="forged")
+        Unchanging.objects.update(created_by="forged")
+        instance.created_by = "forged"
+        Unchanging.objects.bulk_update([instance], ["name", "created_by"])
+    assert Unchanging.objects.values("created_at", "created_by").get() == made
+    assert (instance.created_at, instance.created_by) == (made["created_at"], "maker")
+
+
 @needs_trigger
 @pytest.mark.parametrize("model", [LongLabels, OtherColumns, Grandchild, Undated, Nameless])
 def test_their_tables_have_triggers(model):
