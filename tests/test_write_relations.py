@@ -167,3 +167,21 @@ def test_an_update_reaches_the_parents_columns_from_a_filter_on_the_child():
     assert people_of(special) == ("maker", "changer")
     assert people_of(other) == ("maker", "maker")
     assert Item.objects.get(pk=special.pk).amount == 2
+
+
+def test_an_insert_forced_for_the_parents_table_too():
+    """One statement each, and one stamp for both."""
+    with acting_as("maker"):
+        special = SpecialItem(name="a", extra="x")
+        special.save(force_insert=(Item,))
+    assert people_of(special) == ("maker", "maker")
+    assert_equals_row(special)
+
+
+def test_templates_cannot_save():
+    """What replaces Django's own methods alters data as they do."""
+    for method in (Item.save, Item.save_base, Item.refresh_from_db, Item.objects.update):
+        expected = method.__name__ != "refresh_from_db"
+        assert getattr(method, "alters_data", False) is expected
+    for name in ("bulk_create", "bulk_update", "get_or_create", "update_or_create"):
+        assert getattr(Item.objects, name).alters_data
