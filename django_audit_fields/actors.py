@@ -20,7 +20,7 @@ from django.utils.functional import LazyObject, Promise, empty
 from django.utils.module_loading import import_string
 
 from .conf import AuditSettings, audit_settings, label_fault
-from .scopes import Entry, Inside, Scope, swap
+from .scopes import Entry, Inside, Scope, on_loop, standing, swap, works_for_loop
 
 logger = logging.getLogger("django_audit_fields")
 
@@ -43,23 +43,20 @@ _named: ContextVar[UserClaim | None] = ContextVar("audit_named", default=None)
 #: Whoever made the current request.
 _requesting: ContextVar[RequestClaim | None] = ContextVar("audit_requesting", default=None)
 _preserving: ContextVar[Entry | None] = ContextVar("audit_preserving", default=None)
-_resolving: ContextVar[bool] = ContextVar("audit_resolving", default=False)
+_resolving: ContextVar[Entry | None] = ContextVar("audit_resolving", default=None)
 
 Situation: TypeAlias = tuple[Any, ...]
 VARIABLES: Final = (_acting, _named, _requesting, _preserving)
 
-#: While a label is worked out nobody is acting, so that queries made for it do not ask again.
-_NOBODY: Final[Entry] = (None, None, None)
-
 
 def acting_label() -> str | None:
     """The label of who is acting now, None when nobody is. Never raises."""
-    if (entry := _acting.get()) is not None:
-        held = entry[0]
+    if (entry := standing(_acting.get())) is not None:
+        held = entry.held
         return held if held is None or type(held) is str else held.label()
     if len(current_user_getter.receivers) > 1:
         return _polled_label()
-    claim: Claim | None = _named.get() or _requesting.get()
+    claim: Claim | None = naming() or _requesting.get()
     if claim is None and (request := crum.get_current_request()) is not None:
         claim = RequestClaim(request)
     return None if claim is None else claim.label()
@@ -67,12 +64,12 @@ def acting_label() -> str | None:
 
 def label_without_reading() -> str | None:
     """The label of who is acting, None also when it takes reading the user first. Never raises."""
-    if (entry := _acting.get()) is not None:
-        held = entry[0]
+    if (entry := standing(_acting.get())) is not None:
+        held = entry.held
         return held.label_if_read() if isinstance(held, Claim) else held
     if len(current_user_getter.receivers) > 1:
         return _polled_label()
-    claim: Claim | None = _named.get() or _requesting.get()
+    claim: Claim | None = naming() or _requesting.get()
     if claim is None and (request := crum.get_current_request()) is not None:
         claim = RequestClaim(request)
     return None if claim is None else claim.label_if_read()
@@ -105,6 +102,7 @@ class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
 
     __slots__ = ("_actor",)
     _entries = _acting
+    _variables = VARIABLES
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor if is_unread(actor) else checked_actor(actor)
@@ -114,7 +112,7 @@ class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
 
     def _held(self) -> Any:
         actor = self._actor
-        if _resolving.get():
+        if is_resolving():
             return None
         if type(actor) is str:
             return actor
@@ -144,6 +142,7 @@ class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for
 
     __slots__ = ()
     _entries = _preserving
+    _variables = VARIABLES
 
     def _held(self) -> bool:
         return True
@@ -151,13 +150,14 @@ class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for
 
 def is_preserving() -> bool:
     """Whether all four columns are stored as given."""
-    return _preserving.get() is not None
+    entry = _preserving.get()
+    return entry is not None and standing(entry) is not None
 
 
 def is_undecided() -> bool:
     """Whether somebody may be acting whom an event loop cannot read, and a thread could."""
-    entry = _acting.get()
-    claim = (_named.get() or _requesting.get()) if entry is None else entry[0]
+    entry = standing(_acting.get())
+    claim = (naming() or _requesting.get()) if entry is None else entry.held
     return isinstance(claim, Claim) and not claim.is_known and on_event_loop()
 
 
@@ -166,7 +166,8 @@ def is_resolving() -> bool:
 
     Queries made for it are nobody's, and asking for the actor meanwhile answers None.
     """
-    return _resolving.get()
+    entry = _resolving.get()
+    return entry is not None and entry.stands()
 
 
 def checked_actor(actor: Any) -> Any:
@@ -308,12 +309,17 @@ class Claim:
 class UserClaim(Claim):
     """A user that somebody named."""
 
-    __slots__ = ("_user", "thread")
+    __slots__ = ("_user", "ended", "off_loop", "thread")
 
     def __init__(self, user: Any, thread: int | None = None) -> None:
         super().__init__()
         self._user = user
         self.thread = thread
+        self.ended = False
+        self.off_loop = not on_loop()
+
+    def stands(self) -> bool:
+        return not (self.ended and self.off_loop and works_for_loop())
 
     def user(self) -> Any:
         return self._user
@@ -325,12 +331,14 @@ class UserClaim(Claim):
 class RequestClaim(Claim):
     """The user of a request, which authentication may set at any time during it."""
 
-    __slots__ = ("_lent", "request", "thread")
+    __slots__ = ("_lent", "_original", "request", "thread")
 
     def __init__(self, request: Any, thread: int | None = None) -> None:
         super().__init__()
         self.request = request
         self.thread = thread
+        #: The user that Django's own middleware gave it, whom `auser()` loads as well.
+        self._original = getattr(request, "__dict__", {}).get("user")
         #: One for each authentication during the request, of which there are few.
         self._lent: deque[Any] = deque(maxlen=8)
 
@@ -344,7 +352,7 @@ class RequestClaim(Claim):
 
     def readable_user(self) -> Any:
         user = self.user()
-        if is_unread(user):
+        if is_unread(user) and user is self._original:
             # What `await request.auser()` loaded. Private to Django; no public name was found.
             return getattr(self.request, "_acached_user", user)
         return user
@@ -389,10 +397,13 @@ def label_for(actor: Any) -> str:
 
 @contextmanager
 def working_out() -> Iterator[None]:
-    resolving, acting = _resolving.set(True), _acting.set(_NOBODY)
+    # Nobody is acting meanwhile, so that queries made for the label do not ask for it again.
+    nobody = Entry(None, None, _acting.get(), is_passing=True)
+    resolving, acting = _resolving.set(nobody), _acting.set(nobody)
     try:
         yield
     finally:
+        nobody.ended = True
         _acting.reset(acting)
         _resolving.reset(resolving)
 
@@ -401,14 +412,27 @@ def working_out() -> Iterator[None]:
 _warned: set[tuple[object, ...]] = set()
 
 
+def text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # an error of the project's own may be unable to say what it is
+        return ""
+
+
 def warn_once(what: str, error: Exception) -> None:
-    cause = (what, type(error), str(error), str(traceback.extract_tb(error.__traceback__)[-1:]))
+    cause = (what, type(error), text_of(error), str(traceback.extract_tb(error.__traceback__)[-1:]))
     if cause in _warned:
         return
     if len(_warned) >= 1000:
         _warned.clear()
     _warned.add(cause)
-    logger.warning("%s; writes carry the fallback: %r", what, error, exc_info=error)
+    logger.warning(
+        "%s; writes carry the fallback: %s: %s",
+        what,
+        type(error).__name__,
+        text_of(error),
+        exc_info=error,
+    )
 
 
 def _polled_label() -> str | None:
@@ -421,7 +445,7 @@ def _polled_label() -> str | None:
         # What it cannot make sense of, such as a priority that is no number, it raises itself.
         warn_once("crum.get_current_user() failed", error)
         return None
-    for claim in (_named.get(), _requesting.get()):
+    for claim in (naming(), _requesting.get()):
         if claim is not None and claim.stands_for(user):
             return claim.label()
     return UserClaim(user).label()
@@ -432,6 +456,8 @@ def name_user(user: Any, thread: int | None = None) -> None:
 
     `thread` is given where crum has a request, which it keeps for that thread.
     """
+    if (replaced := _named.get()) is not None:
+        replaced.ended = True
     requesting = _requesting.get()
     if user is False or (requesting is not None and requesting.stands_for(user)):
         # Given back the request's own user, as `crum.impersonate` does when it ends: naming it
@@ -441,9 +467,15 @@ def name_user(user: Any, thread: int | None = None) -> None:
         _named.set(UserClaim(user, thread))
 
 
+def naming() -> UserClaim | None:
+    """What crum's functions have set and nothing has replaced, as `Entry` has it."""
+    claim = _named.get()
+    return claim if claim is None or claim.stands() else None
+
+
 def named_user() -> Any:
     """Whom django-crum's functions name; False when they name nobody in particular."""
-    claim = _named.get()
+    claim = naming()
     return False if claim is None else claim.user()
 
 
@@ -455,7 +487,7 @@ def current_request(thread: int) -> Any:
 
 def named_in_request(thread: int) -> bool:
     """Whether somebody is named, and was while crum knew a request of this thread."""
-    named = _named.get()
+    named = naming()
     return _requesting.get() is not None and named is not None and named.thread == thread
 
 
@@ -475,8 +507,8 @@ def restore(before: Situation) -> None:
 
 
 def alone(label: str | None) -> Situation:
-    """The situation where this label acts, None for nobody, whatever is around."""
-    return ((label, None, None), None, None, None)
+    """The situation where this label acts, whatever is around; None for whoever acts inside."""
+    return (None if label is None else Entry(label, None, None), None, None, None)
 
 
 @contextmanager

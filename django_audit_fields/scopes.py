@@ -6,30 +6,84 @@ import asyncio
 import functools
 import inspect
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import get_ident
 from types import AsyncGeneratorType
 from typing import Any, ClassVar, TypeAlias, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import SyncToAsync, iscoroutinefunction
 
-#: The value, the scope that holds it, and the entry around it.
-Entry: TypeAlias = tuple[Any, object, Any]
 Variables: TypeAlias = tuple[ContextVar[Any], ...]
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+class Entry:
+    """One open block: what it holds, whose it is, and the block around it.
+
+    Context variables are inherited downwards, by tasks and threads that outlive the block. But a
+    cancelled `sync_to_async` hands them upwards too, in the middle of a block that its thread still
+    is in (asgiref copies that thread's context back). So an entry knows where it was made, and when
+    its block has ended.
+    """
+
+    __slots__ = ("ended", "held", "is_passing", "off_loop", "outer", "scope", "thread")
+
+    def __init__(
+        self, held: Any, scope: object, outer: Entry | None, *, is_passing: bool = False
+    ) -> None:
+        self.held = held
+        self.scope = scope
+        self.outer = outer
+        self.ended = False
+        #: Nothing inherits it: it is for the calls that this thread makes meanwhile.
+        self.is_passing = is_passing
+        self.off_loop = not on_loop()
+        self.thread = get_ident()
+
+    def stands(self) -> bool:
+        """Whether the block is in force for who asks, here and now."""
+        if self.is_passing:
+            return not self.ended and self.thread == get_ident()
+        return not (self.ended and self.off_loop and works_for_loop())
+
+
+def on_loop() -> bool:
+    return asyncio._get_running_loop() is not None
+
+
+def works_for_loop() -> bool:
+    """Whether this thread runs an event loop, or what one has handed to it by `sync_to_async`.
+
+    Only there a block that has ended elsewhere is one handed upwards. Other threads were given
+    a copy of the context, and may well outlive the block that they were started in.
+    """
+    return on_loop() or getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
+
+
+def standing(entry: Entry | None) -> Entry | None:
+    """The innermost block in force, of those that end in `entry`."""
+    while entry is not None and not entry.stands():
+        entry = entry.outer
+    return entry
+
+
 def without(entry: Entry | None, scope: object) -> Entry | None:
-    """The stack that ends in `entry`, less the innermost entry of `scope`."""
+    """The stack that ends in `entry`, less the innermost entry of `scope`, which has ended."""
     above = []
-    while entry is not None and entry[1] is not scope:
+    while entry is not None and entry.scope is not scope:
         above.append(entry)
-        entry = entry[2]
+        entry = entry.outer
     # A scope that was entered in another context has nothing here to take away.
-    stack = entry[2] if entry is not None else None
-    for held, holder, _ in reversed(above):
-        stack = (held, holder, stack)
+    stack = entry
+    if entry is not None:
+        entry.ended = True
+        stack = entry.outer
+    for other in reversed(above):
+        copied = Entry(other.held, other.scope, stack, is_passing=other.is_passing)
+        copied.ended, copied.off_loop, copied.thread = other.ended, other.off_loop, other.thread
+        stack = copied
     return stack
 
 
@@ -58,6 +112,8 @@ def swap(variables: Variables, values: tuple[Any, ...]) -> tuple[Any, ...]:
     before = tuple(variable.get() for variable in variables)
     for variable, value in zip(variables, values, strict=True):
         variable.set(value)
+        if hasattr(type(value), "stands"):
+            value.ended = False  # in force again, whatever took its place meanwhile
     return before
 
 
@@ -71,19 +127,17 @@ class Scope:
 
     __slots__ = ()
     _entries: ClassVar[ContextVar[Entry | None]]
+    #: All that a suspended body may set and must not show to others, `_entries` among them.
+    _variables: ClassVar[Variables]
 
     def _held(self) -> Any:
         raise NotImplementedError
 
     def __enter__(self) -> None:
-        self._entries.set((self._held(), self, self._entries.get()))
+        self._entries.set(Entry(self._held(), self, self._entries.get()))
 
     def __exit__(self, *error: object) -> None:
-        entry = self._entries.get()
-        if entry is not None and entry[1] is self:
-            self._entries.set(entry[2])
-        else:
-            self._entries.set(without(entry, self))
+        self._entries.set(without(self._entries.get(), self))
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -113,9 +167,15 @@ class Scope:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self:
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+            # Such as the `dispatch` of a view with async handlers: its body is still to run.
+            return self._awaiting(result) if inspect.iscoroutine(result) else result
 
         return wrapper
+
+    async def _awaiting(self, body: Coroutine[Any, Any, Any]) -> Any:
+        with self:
+            return await body
 
     def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -126,7 +186,10 @@ class Scope:
         return wrapper
 
     def _inside(self) -> Inside:
-        return Inside((self._entries,), ((self._held(), self, self._entries.get()),))
+        values = [variable.get() for variable in self._variables]
+        place = self._variables.index(self._entries)
+        values[place] = Entry(self._held(), self, values[place])
+        return Inside(self._variables, tuple(values))
 
     def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -143,10 +143,13 @@ def run(program, model, request):
         elif step == "generator":
 
             def halves(rest=rest):
-                with model(acting=rest[0]):
+                # Whom the body names is named in the body.
+                inside = {"acting": rest[0], "named": model.named}
+                with model(**inside):
                     run(rest[1], model, request)
+                    inside["named"] = model.named
                 yield
-                with model(acting=rest[0]):
+                with model(**inside):
                     run(rest[2], model, request)
 
             for _ in acting_as(rest[0])(halves)():
@@ -194,10 +197,12 @@ async def arun(program, model, request):
         elif step == "generator":
 
             async def halves(rest=rest):
-                with model(acting=rest[0]):
+                inside = {"acting": rest[0], "named": model.named}
+                with model(**inside):
                     await arun(rest[1], model, request)
+                    inside["named"] = model.named
                 yield
-                with model(acting=rest[0]):
+                with model(**inside):
                     await arun(rest[2], model, request)
 
             async for _ in acting_as(rest[0])(halves)():

@@ -93,6 +93,20 @@ def test_retries_remain_the_first_senders(worker):
     assert writers() == dict.fromkeys(["try 0", "try 1", "try 2"], "sender")
 
 
+def test_retries_of_nobodys_task_are_nobodys(worker):
+    """The block in which a task asks to be retried does not send it."""
+    result = jobs.retry_inside_a_block.delay("try")
+    finish(result)
+    assert writers() == dict.fromkeys(["try 0", "try 1"], "system")
+
+
+def test_nobodys_task_may_name_somebody(worker):
+    """django-crum's functions work in a task that nobody sent, as they do anywhere else."""
+    result = jobs.impersonating.delay("named")
+    finish(result)
+    assert writers() == {"named": "9"}
+
+
 def test_chains_groups_and_chords(worker):
     """Tasks that the worker sends on are the first sender's, too."""
     with acting_as("sender"):

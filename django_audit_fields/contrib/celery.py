@@ -26,9 +26,9 @@ def send_actor(sender: str, headers: dict[str, Any], **kwargs: Any) -> None:
     # A retried task brings its header along and remains its first caller's.
     if HEADER in headers:
         return
-    if (label := acting_label()) is not None:
-        headers[HEADER] = label
-    elif is_undecided():
+    # None says that nobody sent it: a retry is nobody's, too, whatever block it is raised in.
+    label = headers[HEADER] = acting_label()
+    if label is None and is_undecided():
         logger.warning(
             "Task %s was sent on the event loop before the user was loaded, and is nobody's:"
             " `await request.auser()` first.",

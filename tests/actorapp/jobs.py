@@ -36,6 +36,20 @@ def retry(self, text):
             raise self.retry(countdown=0)
 
 
+@app.task(bind=True, max_retries=1)
+def retry_inside_a_block(self, text):
+    Note.objects.create(text=f"{text} {self.request.retries}")
+    if self.request.retries < 1:
+        with acting_as("inside"):
+            raise self.retry(countdown=0)
+
+
+@app.task
+def impersonating(text):
+    with crum.impersonate(User(pk=9)):
+        Note.objects.create(text=text)
+
+
 @app.task
 def fail(text):
     """Leaves all it can behind."""
