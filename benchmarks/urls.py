@@ -11,13 +11,14 @@ numbers = count()
 
 
 def save(request):
+    assert request.user.is_authenticated  # as most views that write ask
     lane_of_this_process().build_in_request(request, next(numbers)).save()
     return HttpResponse("saved")
 
 
 async def asave(request):
-    # As an async view has to ask.
     request.user = await request.auser()
+    assert request.user.is_authenticated
     await lane_of_this_process().build_in_request(request, next(numbers)).asave()
     return HttpResponse("saved")
 

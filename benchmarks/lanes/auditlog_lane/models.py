@@ -16,7 +16,7 @@ auditlog.register(Order)
 class AuditlogLane(Lane):
     model = Order
     further_tables = ("auditlog_logentry",)
-    unseen = frozenset({"bulk_create", "bulk_update", "update"})
+    unseen = frozenset({"bulk_create", "bulk_update", "update_queryset"})
 
     def acting(self):
         return set_actor(self.user)

@@ -11,7 +11,7 @@ class Order(TimeStampedModel, Business):
 
 class ModelUtilsLane(Lane):
     model = Order
-    unseen = frozenset({"bulk_update", "update"})
+    unseen = frozenset({"bulk_update", "update_queryset"})
 
 
 lane = ModelUtilsLane()

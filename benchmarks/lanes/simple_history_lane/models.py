@@ -16,7 +16,7 @@ class Order(Business):
 class SimpleHistoryLane(Lane):
     model = Order
     further_tables = (Order.history.model._meta.db_table,)
-    unseen = frozenset({"update"})
+    unseen = frozenset({"update_queryset"})
 
     @contextmanager
     def acting(self):
