@@ -26,14 +26,14 @@ WORKS: dict[str, tuple[str, float | None]] = {
     "update_queryset": ("`QuerySet.update()` of 10,000", 1.20),
     "select": ("`.get(pk=…)`", None),
     "select_by_sql": ('`cursor.execute("SELECT 1")`', None),
-    "select_unwrapped": ("`.get(pk=…)`, against the same connection without the wrapper", 1.02),
-    "select_by_sql_unwrapped": ('`cursor.execute("SELECT 1")`, the same', 1.02),
+    "select_wrapped": ("`.get(pk=…)`, against the same connection without the wrapper", 1.02),
+    "select_by_sql_wrapped": ('`cursor.execute("SELECT 1")`, the same', 1.02),
     "wsgi_request": ("request that saves a row, WSGI", None),
     "asgi_request": ("request that saves a row, ASGI", None),
     "asgi_request_async_view": ("the same in an async view", None),
 }
-#: Measured in the package's own process, with its wrapper and without, one after the other.
-WRAPPED, UNWRAPPED = "_wrapped", "_unwrapped"
+#: Measured in the package's own process, with its wrapper and without, statement by statement.
+WRAPPED = "_wrapped"
 LANES = {
     "bare": "bare model, µs",
     "package": "this package",
@@ -100,6 +100,7 @@ def today() -> str:
 def speed(
     times: Times,
     unseen: dict[str, list[str]],
+    trips: dict[str, dict[str, int]],
     by_sql: Times,
     *,
     rounds: int,
@@ -124,13 +125,9 @@ def speed(
     rows = []
     for work in works:
         title, bar = WORKS[work]
-        if work.endswith(UNWRAPPED):
-            pair = {
-                ("package", work): times["package", work.replace(UNWRAPPED, WRAPPED)],
-                ("bare", work): times["package", work],
-            }
-            ours, low, high = ratio(pair, "package", work)
-            base = statistics.median(times["package", work]) * 1e6
+        if work.endswith(WRAPPED):
+            ours, low, high = ratio(times, "package", work, base="unwrapped")
+            base = statistics.median(times["unwrapped", work]) * 1e6
             spread = f"{ours:.2f} ({low:.2f} to {high:.2f})"
             rows.append([title, f"{base:.1f}", spread, *verdict(ours, bar), *5 * [""]])
             continue
@@ -143,9 +140,22 @@ def speed(
         rows.append(row)
     lanes = list(LANES.values())
     parts.append(table(["work", *lanes[:2], "bar", "", *lanes[2:]], rows))
+    parts.append(round_trips(trips))
     if by_sql:
         parts += sql_tables(by_sql, sql_rounds, sql_rows)
     return "\n\n".join(parts)
+
+
+def round_trips(trips: dict[str, dict[str, int]]) -> str:
+    rows = []
+    for work, bare in trips["bare"].items():
+        others = [str(trips[lane][work]) for lane in list(LANES)[2:]]
+        ours = trips["package"][work]
+        # The design promises it for autocommit.
+        met = "" if "autocommit" not in work else "met" if ours <= bare else "**missed**"
+        rows.append([work, str(bare), str(ours), met, *others])
+    names = ["bare model", "this package", "no more", *list(LANES.values())[2:]]
+    return "Round trips, counted between client and server:\n\n" + table(["work", *names], rows)
 
 
 def sql_tables(times: Times, rounds: int, rows_each: int) -> list[str]:

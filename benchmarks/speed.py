@@ -35,7 +35,7 @@ class Worker:
         )
         self.unseen = json.loads(self.process.stdout.readline())["unseen"]
 
-    def time(self, work: str) -> float:
+    def time(self, work: str) -> tuple[float, float]:
         self.process.stdin.write(work + "\n")
         self.process.stdin.flush()
         if not (answer := self.process.stdout.readline()):
@@ -47,8 +47,22 @@ class Worker:
         self.process.wait(30)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.worker", *arguments]
+def command(*arguments: str, module: str = "benchmarks.worker") -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def count_round_trips(database: dict[str, Any]) -> dict[str, dict[str, int]]:
+    found = {}
+    for lane in LANES:
+        finished = subprocess.run(
+            command(module="benchmarks.round_trips"),
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            **surroundings(lane, database),
+        )
+        found[lane] = json.loads(finished.stdout)
+    return found
 
 
 def surroundings(lane: str, database: dict[str, Any]) -> dict[str, Any]:
@@ -63,13 +77,10 @@ def surroundings(lane: str, database: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def measurements(work: str) -> list[tuple[str, str]]:
-    """Lane and kind of work of all that is compared with each other, in an order of chance."""
-    if work.endswith(report.UNWRAPPED):
-        pairs = [("package", work), ("package", work.replace(report.UNWRAPPED, report.WRAPPED))]
-    else:
-        pairs = [(lane, work) for lane in LANES]
-    return random.sample(pairs, len(pairs))
+def lanes_of(work: str) -> list[str]:
+    """Those to compare, in an order of chance."""
+    lanes = ["package"] if work.endswith(report.WRAPPED) else LANES
+    return random.sample(lanes, len(lanes))
 
 
 def measure_lanes(
@@ -85,12 +96,15 @@ def measure_lanes(
         workers = {lane: Worker(lane, database) for lane in LANES}
         try:
             for work in works:  # the first run compiles queries and fills caches
-                for lane, name in measurements(work):
-                    workers[lane].time(name)
+                for lane in lanes_of(work):
+                    workers[lane].time(work)
             for number in range(rounds):
                 for work in works:
-                    for lane, name in measurements(work):
-                        times.setdefault((lane, name), []).append(workers[lane].time(name))
+                    for lane in lanes_of(work):
+                        elapsed, unwrapped = workers[lane].time(work)
+                        times.setdefault((lane, work), []).append(elapsed)
+                        if unwrapped:
+                            times.setdefault(("unwrapped", work), []).append(unwrapped)
                 print(f"lanes: {generation * rounds + number + 1} rounds", file=sys.stderr)
         finally:
             for lane, worker in workers.items():
@@ -102,7 +116,7 @@ def measure_lanes(
 def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="in each generation of processes")
+    parser.add_argument("--rounds", type=int, default=7, help="in each generation of processes")
     parser.add_argument("--generations", type=int, default=3)
     parser.add_argument("--sql-rounds", type=int, default=11)
     parser.add_argument("--sql-rows", type=int, default=100_000)
@@ -115,6 +129,7 @@ def main() -> None:
         times, unseen = measure_lanes(
             database, options.only or list(report.WORKS), options.rounds, options.generations
         )
+        trips = count_round_trips(database)
         by_sql = {}
         if options.sql_rounds:
             by_sql = sql.measure(server, options.sql_rounds, options.sql_rows)
@@ -123,6 +138,7 @@ def main() -> None:
     text = report.speed(
         times,
         unseen,
+        trips,
         by_sql,
         rounds=options.rounds * options.generations,
         sql_rounds=options.sql_rounds,
