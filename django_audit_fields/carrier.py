@@ -9,6 +9,9 @@ What it cannot see, and what then happens:
 * A string in autocommit that holds a BEGIN or COMMIT of its own is left to itself: the fallback.
 * A CALL or DO whose body commits, in autocommit: newer servers refuse it in a transaction of any
   kind, so it runs again without one, with the fallback. Sequences it used have moved on.
+* `cursor.stream()`, and what is executed past Django on `connection.connection`.
+* A string in a transaction that holds a ROLLBACK TO of its own ahead of a write: what was sent
+  before it may be undone by it.
 * SQL that sets the variable, `SET LOCAL app."current_user" TO …` or `set_config('app.current_user',
   …, true)`, has its way until somebody is acting in Python. A function's body that does so is not
   seen: what it leaves in the variable stays until the actor changes.
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -47,7 +51,18 @@ INVALID_TRANSACTION_TERMINATION: Final = "2D000"
 class ActorCarrier(Carried):
     """An execute wrapper that knows what its connection's current transaction carries."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.RLock()
+
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if context["connection"].allow_thread_sharing:
+            # What is sent ahead and the statement are two steps, between which no other may come.
+            with self.lock:
+                return self._pass_on(execute, sql, params, many, context)
+        return self._pass_on(execute, sql, params, many, context)
+
+    def _pass_on(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if type(execute) is functools.partial:
             return _beneath_other_wrappers(execute, self)(sql, params, many, context)
         # Nearly every statement leaves by one of these two doors, at the cost of a comparison.
@@ -84,7 +99,12 @@ class ActorCarrier(Carried):
         cursor = context["cursor"].cursor
         connection: Connection = database.connection
         run = functools.partial(execute, sql, params, many, context)
-        if database.needs_rollback or cursor.closed or cursor.connection is not connection:
+        if (
+            database.needs_rollback
+            or cursor.closed
+            # Compared like this, since a tracer may have put a proxy before the connection.
+            or cursor.connection.pgconn is not getattr(connection, "pgconn", None)
+        ):
             return run()  # Django or psycopg says what is wrong
         if (text := _text_of(sql, connection)) is None:
             return run()
@@ -163,7 +183,9 @@ class ActorCarrier(Carried):
             statement.writes and not sees_transactions_end(database)
         ):
             self.doubt()
-        settings = self.unmet(wanted) if wanted and not statement.controls_transaction else []
+        # Not ahead of a SAVEPOINT or COMMIT alone; a string that holds one may write beside it.
+        is_due = wanted is not None and (statement.writes or not statement.controls_transaction)
+        settings = self.unmet(wanted) if wanted is not None and is_due else []
         if wanted is None or not settings:
             self.note(statement, params)
             return run()

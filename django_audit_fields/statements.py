@@ -117,6 +117,8 @@ def _read_one(text: str) -> Statement:
     keyword = word.group().upper() if word else ""
     # The plain way for most statements; what follows needs a closer look.
     sets_config = "set_config" in text.lower()
+    if keyword in ("EXPLAIN", "SET"):
+        text = "".join(_split(text))  # comments may stand between the words
     if keyword == "EXPLAIN":
         return _read_explained(text)
     if keyword == "COPY" and _CLIENT_COPY.search("".join(_split(text))):
@@ -127,7 +129,7 @@ def _read_one(text: str) -> Statement:
         return Statement(sets=frozenset([_plain_name(found["name"])] if found else []))
     if keyword in _CONTROLLING or keyword in _UNDOING:
         return Statement(
-            may_be_wrapped=False,
+            may_be_wrapped=keyword == "RESET",
             controls_transaction=keyword in _CONTROLLING,
             may_undo=keyword in _UNDOING,
         )

@@ -6,13 +6,17 @@ What is sent here passes by Django's wrappers and its log of queries.
 from __future__ import annotations
 
 import functools
+import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import psycopg
-from psycopg.pq import Escaping, PipelineStatus, TransactionStatus
+from psycopg.pq import ConnStatus, Escaping, ExecStatus, PipelineStatus, TransactionStatus
 
 from .conf import ACTOR_VARIABLE, PRESERVE_VARIABLE
+
+logger = logging.getLogger("django_audit_fields")
 
 Connection = psycopg.Connection[Any]
 Settings = list[tuple[str, str]]
@@ -76,9 +80,45 @@ def send_opening(connection: Connection, statements: list[bytes]) -> None:
 
 def send_ahead(connection: Connection, statements: list[bytes], run: Callable[[], Any]) -> Any:
     """Send `statements` and what `run` executes in one round trip."""
-    with connection.pipeline() as pipeline:
-        _queue(connection, pipeline, statements)
-        return run()
+    try:
+        with connection.pipeline() as pipeline:
+            if hasattr(pipeline, "result_queue"):
+                pipeline.result_queue = _Results(pipeline.result_queue)
+            _queue(connection, pipeline, statements)
+            return run()
+    except psycopg.OperationalError as error:
+        if not in_pipeline(connection) or connection.pgconn.status != ConnStatus.OK:
+            raise
+        cause = error.__context__
+        _leave_pipeline(connection)
+        if isinstance(cause, psycopg.Error):
+            raise cause.with_traceback(None) from None
+        raise
+
+
+class _Results(deque[Any]):
+    """A pipeline's queue of who waits for a result; nobody does for one more than was asked for.
+
+    That is the end of a pipeline whose transaction failed as late as at its end: psycopg counts one
+    answer to its Sync, and there are two. Without this it loses the error over the count.
+    """
+
+    def popleft(self) -> Any:
+        return super().popleft() if self else None
+
+
+def _leave_pipeline(connection: Connection) -> None:
+    """Take the connection out of a pipeline that psycopg could not leave.
+
+    What fails as late as the end of the transaction, a deferred foreign key above all, is answered
+    with an error ahead of the pipeline's own end, which psycopg then leaves unread.
+    """
+    pgconn = connection.pgconn
+    while pgconn.status == ConnStatus.OK:
+        result = pgconn.get_result()
+        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
+            break
+    pgconn.exit_pipeline_mode()
 
 
 def forget_prepared(connection: Connection, sqlstate: str) -> None:
@@ -121,4 +161,14 @@ def _begin_sql(connection: Connection) -> bytes:
 
 
 def _literal(connection: Connection, value: str) -> bytes:
-    return Escaping(connection.pgconn).escape_literal(value.encode(connection.info.encoding))
+    try:
+        encoded = value.encode(connection.info.encoding)
+    except UnicodeEncodeError:
+        # The write goes on, in nobody's name rather than in another's.
+        logger.warning(
+            "The connection's encoding, %s, has no way to say %r; writes carry the fallback.",
+            connection.info.encoding,
+            value,
+        )
+        encoded = b""
+    return Escaping(connection.pgconn).escape_literal(encoded)

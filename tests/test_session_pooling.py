@@ -154,7 +154,7 @@ def bouncer():
         config = Path(folder) / "pgbouncer.ini"
         config.write_text(f"""
             [databases]
-            * = host={server.host} port={server.port} user={server.user} {password(settings)}
+            * = host='{server.host}' port={server.port} user={server.user} {password(settings)}
             [pgbouncer]
             listen_addr = 127.0.0.1
             listen_port = {port}

@@ -44,7 +44,7 @@ SERVERS = {
 }
 BOUNCER = """
 [databases]
-* = host={host} port=5432 user=postgres
+* = host='{host}' port=5432 user=postgres
 [pgbouncer]
 listen_addr =
 unix_socket_dir = {folder}

@@ -1,0 +1,141 @@
+"""Statements that fail late, strings that control transactions, and connections that are shared."""
+
+import threading
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
+
+from django_audit_fields import acting_as
+from tests.testapp.models import Part
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def table():
+    execute(
+        "CREATE TABLE edge (v text, n int UNIQUE DEFERRABLE INITIALLY DEFERRED, who text DEFAULT "
+        "coalesce(nullif(current_setting('app.current_user', true), ''), 'system'))"
+    )
+    yield
+    execute("DROP TABLE edge")
+
+
+def execute(sql, params=None):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+def writers():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT v, who FROM edge ORDER BY v")
+        return dict(cursor.fetchall())
+
+
+def test_a_deferred_foreign_key_fails_as_it_does_without_the_package():
+    """Django checks its own foreign keys at the end of the transaction, in autocommit as well."""
+    with acting_as("a"):
+        with pytest.raises(IntegrityError) as caught:
+            Part.objects.create(item_id=999)
+        assert isinstance(caught.value.__cause__, ForeignKeyViolation)
+        part = Part.objects.create(name="after")
+    assert part.created_by == "a"
+    assert Part.objects.count() == 1
+
+
+def test_a_worker_goes_on_after_each_deferred_error():
+    """The connection is as usable as before, however often it happens."""
+    with acting_as("worker"):
+        for number in (1, 1, 2, 1, 3):
+            try:
+                execute("INSERT INTO edge (v, n) VALUES (%s, %s)", [str(number), number])
+            except IntegrityError as error:
+                assert isinstance(error.__cause__, UniqueViolation)  # noqa: PT017  # some succeed
+    assert writers() == {"1": "worker", "2": "worker", "3": "worker"}
+
+
+def test_strings_with_savepoints_carry_the_change():
+    """What stands beside SAVEPOINT and RELEASE is written by whoever acts now."""
+    with transaction.atomic():
+        with acting_as("a"):
+            execute("INSERT INTO edge (v) VALUES ('1')")
+        with acting_as("b"):
+            execute("SAVEPOINT s; INSERT INTO edge (v) VALUES ('2'); RELEASE SAVEPOINT s")
+        execute("SAVEPOINT s; INSERT INTO edge (v) VALUES ('3'); RELEASE SAVEPOINT s")
+        with acting_as("c"):
+            execute("SAVEPOINT s")
+            execute("INSERT INTO edge (v) VALUES ('4'); RELEASE SAVEPOINT s")
+    assert writers() == {"1": "a", "2": "b", "3": "system", "4": "c"}
+
+
+def test_strings_that_reset_a_setting_are_carried():
+    """RESET is no end of a transaction."""
+    with acting_as("a"):
+        execute("SET work_mem TO '8MB'; INSERT INTO edge (v) VALUES ('1'); RESET work_mem")
+    assert writers() == {"1": "a"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET LOCAL /* c */ app.\"current_user\" TO 'x'",
+        "SET LOCAL -- c\n app.\"current_user\" TO 'x'",
+        "/* c */ SET LOCAL app.\"current_user\" = 'x'",
+    ],
+)
+def test_a_setting_by_hand_is_seen_behind_comments(sql):
+    """Whoever is acting in Python has the next write."""
+    with transaction.atomic(), acting_as("a"):
+        execute("INSERT INTO edge (v) VALUES ('1')")
+        execute(sql)
+        execute("INSERT INTO edge (v) VALUES ('2')")
+    assert writers() == {"1": "a", "2": "a"}
+
+
+def test_explain_analyze_behind_comments_is_a_write():
+    """It executes what it explains."""
+    with acting_as("a"):
+        execute("EXPLAIN /* c */ ANALYZE INSERT INTO edge (v) VALUES ('1')")
+    assert writers() == {"1": "a"}
+
+
+def test_a_label_that_the_encoding_cannot_say_loses_no_write(caplog):
+    """Nobody's name rather than another's, and a warning."""
+    execute("SET client_encoding TO latin1")
+    try:
+        with acting_as("Ω"):
+            execute("INSERT INTO edge (v) VALUES ('1')")
+    finally:
+        execute("RESET client_encoding")
+    assert writers() == {"1": "system"}
+    assert "has no way to say" in caplog.text
+
+
+def test_threads_that_share_a_connection_stamp_their_own_names():
+    """psycopg lets one connection serve several threads; the actor and its write stay together."""
+    shared = connections["default"]
+    shared.inc_thread_sharing()
+    failures = []
+
+    def write(name):
+        connections["default"] = shared
+        try:
+            for number in range(40):
+                with acting_as(name), shared.cursor() as cursor:
+                    cursor.execute("INSERT INTO edge (v) VALUES (%s)", [f"{name} {number}"])
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=[name]) for name in ("a", "b", "c")]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        shared.dec_thread_sharing()
+    assert failures == []
+    rows = writers()
+    assert len(rows) == 120
+    assert {v: who for v, who in rows.items() if v.split()[0] != who} == {}
