@@ -116,7 +116,12 @@ def comment_facts(comment: str | None) -> dict[str, Any] | None:
         facts = json.loads(text)
     except ValueError:
         return None
-    return facts if isinstance(facts, dict) else None
+    if not isinstance(facts, dict):
+        return None
+    columns = facts.get("columns")
+    # A comment that somebody else wrote, or changed, tells nothing.
+    is_readable = isinstance(columns, dict) and columns and set(columns) <= set(ROLES)
+    return facts if is_readable else None
 
 
 @dataclass(slots=True)
@@ -640,7 +645,7 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
     """Bring what an older release installed to this one's text, and change no rule.
 
     For the package's own migrations: rules come from the catalog, and no model or setting is read.
-    Functions of another owner are left to that owner.
+    Functions and tables of another owner are left to that owner.
     """
     if connection.vendor != "postgresql":
         return
@@ -650,7 +655,13 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
         if stamping is None or not is_outdated(catalog, table, stamping):
             continue
         with connection.cursor() as cursor:
-            cursor.execute(str(install_sql(quote_literal(table.sql), stamping)))
+            cursor.execute(
+                "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class "
+                "WHERE oid = pg_catalog.to_regclass(%s)",
+                [table.sql],
+            )
+            if cursor.fetchone() == (True,):
+                cursor.execute(str(install_sql(quote_literal(table.sql), stamping)))
 
 
 def is_outdated(catalog: Catalog, table: Table, stamping: Stamping) -> bool:

@@ -21,7 +21,8 @@ from django.utils.module_loading import import_string
 from .catalog import differences, table_names, tables_of_migrations
 from .conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, label_fault
 from .models import TimestampModel
-from .stamping import audit_names
+from .querysets import AuditQuerySet
+from .stamping import AUDIT_NAMES, LABELS
 
 MIDDLEWARE = "django_audit_fields.middleware.AuditMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -177,8 +178,8 @@ def _audited_models(app_configs: Sequence[AppConfig] | None) -> Iterator[type[mo
     """The models whose own table has the columns."""
     for config in apps.get_app_configs() if app_configs is None else app_configs:
         for model in config.get_models():
-            local = {field.attname for field in model._meta.local_concrete_fields}
-            if issubclass(model, TimestampModel) and audit_names(model) & local:
+            local = {field.name for field in model._meta.local_concrete_fields}
+            if issubclass(model, TimestampModel) and AUDIT_NAMES & local:
                 yield model
 
 
@@ -197,6 +198,49 @@ def check_vendors(
         for alias in connections
         if connections[alias].vendor != "postgresql"
         and any(router.allow_migrate_model(alias, model) for model in audited)
+    ]
+
+
+@register(Tags.models)
+def check_columns(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E007: a model that replaces a column by one that cannot hold a time or a label."""
+    return [
+        Error(
+            f"{model._meta.label}.{field.name} cannot hold a {kind}.",
+            hint=f"Make it a {wanted[0].__name__}, or give what is there now another name.",
+            obj=model,
+            id="django_audit_fields.E007",
+        )
+        for model in _audited_models(app_configs)
+        for field in model._meta.local_fields
+        if field.name in AUDIT_NAMES or field.attname in AUDIT_NAMES
+        for kind, wanted in [
+            ("label", (models.CharField, models.TextField))
+            if field.name in LABELS
+            else ("time", (models.DateTimeField,))
+        ]
+        if not isinstance(field, wanted)
+    ]
+
+
+@register(Tags.models)
+def check_managers(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W006: a child table with the columns whose manager writes past it to its parent's table."""
+    return [
+        Warning(
+            f"{model._meta.label}'s default manager does not stamp what it writes to parents.",
+            hint="Name TimestampModel before the other bases, or set objects = AuditManager().",
+            obj=model,
+            id="django_audit_fields.W006",
+        )
+        for model in _audited_models(app_configs)
+        if model._meta.parents
+        and not model._meta.proxy
+        and not isinstance(model._default_manager.get_queryset(), AuditQuerySet)
     ]
 
 

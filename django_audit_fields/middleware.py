@@ -10,6 +10,8 @@ from types import AsyncGeneratorType
 from typing import Any, TypeVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -33,6 +35,11 @@ class AuditMiddleware:
     get_response: Callable[[HttpRequest], Any]
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        if apps.ready and not apps.is_installed("django_audit_fields"):
+            raise ImproperlyConfigured(
+                "AuditMiddleware is in MIDDLEWARE without its app: "
+                "add 'django_audit_fields' to INSTALLED_APPS."
+            )
         self.get_response = get_response
         self.is_async = iscoroutinefunction(get_response)
         if self.is_async:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 from django.db.models.base import ModelBase
 from django.db.models.signals import class_prepared
@@ -270,8 +272,15 @@ class TimestampModel(models.Model):
 
 def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:
     """Give each table of a `TimestampModel` its trigger."""
-    if issubclass(sender, TimestampModel):
-        attach_trigger(sender)
+    if not issubclass(sender, TimestampModel):
+        return
+    if apps.apps_ready and not apps.is_installed("django_audit_fields"):
+        # Nothing would carry the actor to PostgreSQL: rows would be stamped with the fallback.
+        raise ImproperlyConfigured(
+            f"{sender._meta.label} is a TimestampModel, and its app is not installed: "
+            "add 'django_audit_fields' to INSTALLED_APPS."
+        )
+    attach_trigger(sender)
 
 
 class_prepared.connect(audit_concrete_model, dispatch_uid="django_audit_fields.models")

@@ -48,6 +48,20 @@ class AuditTriggersOperation(Operation):
                 f"{type(self).__name__}' nobody is one of {', '.join(map(repr, NOBODY_MODES))} "
                 f"or None, not {nobody!r}."
             )
+        for argument, value in (
+            ("table", table),
+            ("schema", schema),
+            ("created_at", created_at),
+            ("updated_at", updated_at),
+            ("created_by", created_by),
+            ("updated_by", updated_by),
+        ):
+            if not (isinstance(value, str) and value) and (
+                value is not None or argument == "table"
+            ):
+                raise TypeError(
+                    f"{type(self).__name__}' {argument} is a name, as text, not {value!r}."
+                )
         self.table = table
         self.schema = schema
         self.strict = strict

@@ -206,9 +206,10 @@ class Stamping:
             by_actor = f"{new['updated_by']} {operator('=')} {self.actor_sql}"
             changed = f"NULLIF({new['updated_by']}, '') {operator('<>')} {old['updated_by']}"
             terms.append(by_actor if self.strict else f"({changed} OR {by_actor})")
-        if self.strict and {"created_by", "updated_by"} <= set(new):
+        if self.strict and "created_by" in new:
             # Whoever moves another's row to another partition has to say so to its INSERT trigger.
-            terms.append(f"{new['created_by']} {operator('=')} {new['updated_by']}")
+            mover = new.get("updated_by", self.actor_sql)
+            terms.append(f"{new['created_by']} {operator('=')} {mover}")
         return terms
 
     def definition(self, event: str) -> str:
@@ -287,10 +288,15 @@ class AuditStatement(Statement):
 INSTALL_TEMPLATE: Final = """\
 DO {block}
 DECLARE
-    audited regclass := {table};
+    audited regclass := to_regclass({table});
     home text;
     body text := {body};
 BEGIN
+    IF audited IS NULL THEN
+        RAISE undefined_table USING
+            MESSAGE = 'There is no table ' || {table} || '.',
+            HINT = 'Name one that a migration before this has made; its schema is named apart.';
+    END IF;
     SELECT quote_ident(nspname) INTO STRICT home
     FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
     WHERE pg_class.oid = audited;
@@ -322,7 +328,7 @@ COLUMN_CHECK_TEMPLATE: Final = """\
         role record;
         kind record;
     BEGIN
-        FOR role IN SELECT * FROM (VALUES {columns}) AS roles(name, holds) LOOP
+        FOR role IN SELECT * FROM (VALUES {columns}) AS roles(role, name, holds) LOOP
             SELECT pg_type.oid, typcategory, typbasetype, format_type(atttypid, atttypmod) AS label
             INTO kind
             FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
@@ -330,7 +336,8 @@ COLUMN_CHECK_TEMPLATE: Final = """\
             IF NOT FOUND THEN
                 RAISE undefined_column USING
                     MESSAGE =
-                        'Table ' || audited || ' has no column ' || quote_ident(role.name) || '.';
+                        'Table ' || audited || ' has no column ' || quote_ident(role.name) || '.',
+                    HINT = 'Name the column that it has, or none: ' || role.role || '=None.';
             END IF;
             WHILE kind.typbasetype <> 0 LOOP
                 SELECT oid, typcategory, typbasetype, kind.label AS label INTO kind
@@ -339,13 +346,14 @@ COLUMN_CHECK_TEMPLATE: Final = """\
             IF (role.holds = 'time' AND
                     kind.oid NOT IN ('timestamptz'::regtype, 'timestamp'::regtype))
                 OR (role.holds = 'label' AND
-                    (kind.typcategory <> 'S' OR kind.oid = '"char"'::regtype))
+                    (kind.typcategory <> 'S' OR kind.oid IN ('"char"'::regtype, 'name'::regtype)))
             THEN
                 RAISE datatype_mismatch USING
                     MESSAGE =
                         'Column ' || quote_ident(role.name) || ' of table ' || audited ||
                         ' is of type ' || kind.label ||
-                        ', which cannot hold a ' || role.holds || '.';
+                        ', which cannot hold a ' || role.holds || '.',
+                    HINT = 'Name another column, or none: ' || role.role || '=None.';
             END IF;
         END LOOP;
     END;
@@ -433,7 +441,9 @@ def install_sql(
     checks = ""
     if checks_columns:
         columns = ", ".join(
-            f"({quote_literal(column)}, {quote_literal('time' if role in TIME_ROLES else 'label')})"
+            "({}, {}, {})".format(
+                *map(quote_literal, (role, column, "time" if role in TIME_ROLES else "label"))
+            )
             for role, column in stamping.columns
         )
         checks = fill(COLUMN_CHECK_TEMPLATE, {"columns": columns})
