@@ -2,11 +2,13 @@
 
 import pytest
 from django.core.checks import Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 from django.test.utils import isolate_apps
 
 from django_audit_fields import checks
+from django_audit_fields.middleware import AuditMiddleware
 from django_audit_fields.models import TimestampModel
 
 AUDIT = "django_audit_fields.middleware.AuditMiddleware"
@@ -241,3 +243,68 @@ def test_unmanaged_model_that_a_migration_covers_passes(monkeypatch):
     monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
     monkeypatch.setattr(checks, "tables_of_migrations", lambda: {"old_charge"})
     assert checks.check_unmanaged() == []
+
+
+@isolate_apps("tests.testapp")
+def test_columns_that_cannot_hold_what_they_should_are_named(monkeypatch):
+    """A foreign key to the user is the usual one; it would fail at the first write."""
+
+    class Order(TimestampModel):
+        created_by = models.ForeignKey("testapp.Plain", models.CASCADE, null=True)
+        updated_at = models.DateField(null=True)
+
+        class Meta:
+            app_label = "testapp"
+
+    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Order])
+    assert {(error.id, error.msg) for error in checks.check_columns()} == {
+        ("django_audit_fields.E007", "testapp.Order.created_by cannot hold a label."),
+        ("django_audit_fields.E007", "testapp.Order.updated_at cannot hold a time."),
+    }
+
+
+@isolate_apps("tests.testapp")
+def test_a_child_whose_manager_is_its_plain_parents_is_named(monkeypatch):
+    """Its update() writes to the parent's table alone, which has neither columns nor trigger."""
+
+    class Base(models.Model):  # noqa: DJ008
+        name = models.CharField(max_length=10)
+
+        class Meta:
+            app_label = "testapp"
+
+    class PlainFirst(Base, TimestampModel):  # noqa: DJ008
+        class Meta:
+            app_label = "testapp"
+
+    class PlainLast(TimestampModel, Base):  # noqa: DJ008
+        class Meta:
+            app_label = "testapp"
+
+    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [PlainFirst, PlainLast])
+    assert checks.check_managers() == [
+        Warning(
+            "testapp.PlainFirst's default manager does not stamp what it writes to parents.",
+            hint="Name TimestampModel before the other bases, or set objects = AuditManager().",
+            obj=PlainFirst,
+            id="django_audit_fields.W006",
+        )
+    ]
+
+
+@isolate_apps("tests.testapp")
+def test_a_project_without_the_app_is_told_at_once():
+    """Its checks would not run, and its rows would all be the fallback's."""
+    meta = type("Meta", (), {"app_label": "testapp"})
+    with modify_settings(INSTALLED_APPS={"remove": "django_audit_fields"}):
+        with pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
+            type(
+                "Lost",
+                (TimestampModel,),
+                {
+                    "__module__": "tests.testapp.models",
+                    "Meta": type("Meta", (), {"app_label": "testapp"}),
+                },
+            )
+        with pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
+            AuditMiddleware(lambda request: None)

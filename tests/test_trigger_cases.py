@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from django_audit_fields.operations import InstallAuditTriggers
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -418,3 +419,22 @@ def test_generated_columns_and_a_column_named_strict_do_no_harm() -> None:
         "7",
         "7",
     )
+
+
+def test_a_row_without_an_updater_keeps_its_maker_when_it_moves() -> None:
+    """STRICT, and a table that has no `updated_by` in which the mover could stand."""
+    execute(
+        "CREATE TABLE moved (k int, created_by text) PARTITION BY LIST (k);"
+        "CREATE TABLE moved_1 PARTITION OF moved FOR VALUES IN (1);"
+        "CREATE TABLE moved_2 PARTITION OF moved FOR VALUES IN (2)"
+    )
+    operation = InstallAuditTriggers(
+        "moved", created_at=None, updated_at=None, updated_by=None, strict=True
+    )
+    with connection.schema_editor() as editor:
+        operation.database_forwards("triggersapp", editor, None, None)
+    act_as("maker")
+    execute("INSERT INTO moved (k) VALUES (1)")
+    act_as("mover")
+    execute("UPDATE moved SET k = 2")
+    assert row("SELECT created_by FROM moved") == ("maker",)
