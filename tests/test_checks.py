@@ -298,13 +298,7 @@ def test_a_project_without_the_app_is_told_at_once():
     meta = type("Meta", (), {"app_label": "testapp"})
     with modify_settings(INSTALLED_APPS={"remove": "django_audit_fields"}):
         with pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
-            type(
-                "Lost",
-                (TimestampModel,),
-                {
-                    "__module__": "tests.testapp.models",
-                    "Meta": type("Meta", (), {"app_label": "testapp"}),
-                },
-            )
+            body = {"__module__": "tests.testapp.models", "Meta": meta}
+            type("Lost", (TimestampModel,), body)
         with pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
             AuditMiddleware(lambda request: None)
