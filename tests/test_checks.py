@@ -296,9 +296,9 @@ def test_a_child_whose_manager_is_its_plain_parents_is_named(monkeypatch):
 def test_a_project_without_the_app_is_told_at_once():
     """Its checks would not run, and its rows would all be the fallback's."""
     meta = type("Meta", (), {"app_label": "testapp"})
+    body = {"__module__": "tests.testapp.models", "Meta": meta}
     with modify_settings(INSTALLED_APPS={"remove": "django_audit_fields"}):
         with pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
-            body = {"__module__": "tests.testapp.models", "Meta": meta}
             type("Lost", (TimestampModel,), body)
         with pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"):
             AuditMiddleware(lambda request: None)
