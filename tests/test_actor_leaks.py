@@ -1,7 +1,7 @@
 """Cancelled awaits, coroutines from plain functions, and what a paused body keeps to itself."""
 
 import asyncio
-import time
+import threading
 
 import crum
 import pytest
@@ -51,24 +51,9 @@ def held_up(go_on, answer):
     return read
 
 
-class Gate:
-    """Opened by one side, waited for by the other, with a limit so that no test hangs."""
-
-    def __init__(self):
-        self.is_open = False
-
-    def open(self):
-        self.is_open = True
-
-    def wait(self, seconds):
-        end = time.monotonic() + seconds
-        while not self.is_open and time.monotonic() < end:
-            time.sleep(0.002)
-
-
 def test_a_write_cancelled_while_its_user_is_read_leaves_nothing(user):
     """asgiref hands the state of the thread back to the task in the middle of the reading."""
-    gate = Gate()
+    gate = threading.Event()
 
     async def view(request):
         try:
@@ -76,7 +61,7 @@ def test_a_write_cancelled_while_its_user_is_read_leaves_nothing(user):
                 await Note.objects.acreate(text="first")
         except TimeoutError:
             pass
-        gate.open()
+        gate.set()
         await sync_to_async(lambda: None)()  # until the thread is free again
         await Note.objects.acreate(text="after")
         async with acting_as("job"):
@@ -94,7 +79,7 @@ def test_a_write_cancelled_while_its_user_is_read_leaves_nothing(user):
 
 def test_a_block_cancelled_in_its_thread_ends_there(user):
     """The thread's `acting_as` and `crum.impersonate` are not the task's once they are over."""
-    gate = Gate()
+    gate = threading.Event()
 
     def job():
         with acting_as("job"), crum.impersonate(User(pk=99)), preserve_audit_fields():
@@ -106,7 +91,7 @@ def test_a_block_cancelled_in_its_thread_ends_there(user):
                 await sync_to_async(job)()
         except TimeoutError:
             pass
-        gate.open()
+        gate.set()
         await sync_to_async(lambda: None)()
         assert not is_preserving()
         await Note.objects.acreate(text="after")
