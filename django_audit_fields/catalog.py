@@ -20,10 +20,12 @@ from django.db.models import Model
 
 from .operations import AuditTriggersOperation, InstallAuditTriggers
 from .triggers import (
+    EVENTS,
     FUNCTION_MARK,
     FUNCTION_PREFIX,
     INSERT_TRIGGER,
     LABEL_ROLES,
+    MOVE_TRIGGER,
     ROLES,
     SHARED_FUNCTIONS,
     TIME_ROLES,
@@ -39,17 +41,20 @@ from .triggers import (
     quote_literal,
 )
 
-#: Bits of pg_trigger.tgtype: for each row, before, on insert or on update.
-TRIGGER_TYPES: Final = {INSERT_TRIGGER: 1 | 2 | 4, UPDATE_TRIGGER: 1 | 2 | 16}
-EVENTS: Final = {INSERT_TRIGGER: "INSERT", UPDATE_TRIGGER: "UPDATE"}
+#: Bits of pg_trigger.tgtype: for each row, before, on insert, update or delete.
+TRIGGER_TYPES: Final = {
+    INSERT_TRIGGER: 1 | 2 | 4,
+    UPDATE_TRIGGER: 1 | 2 | 16,
+    MOVE_TRIGGER: 1 | 2 | 8,
+}
 
 TRIGGERS_QUERY: Final = """
     SELECT relation.oid, home.nspname, relation.relname,
         pg_catalog.pg_table_is_visible(relation.oid),
-        tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'), tgparentid <> 0,
+        tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'),
         CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
         pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'),
-        tgfoid, pg_catalog.pg_partition_root(relation.oid)::oid
+        tgfoid, pg_trigger.oid, tgparentid, relkind = 'p' OR relispartition
     FROM pg_catalog.pg_trigger
     JOIN pg_catalog.pg_class relation ON relation.oid = tgrelid
     JOIN pg_catalog.pg_namespace home ON home.oid = relnamespace
@@ -71,8 +76,8 @@ FUNCTIONS_QUERY: Final = """
 """
 
 COLUMNS_QUERY: Final = """
-    SELECT relation.oid, nspname, relname, pg_catalog.pg_table_is_visible(relation.oid), attname,
-        pg_catalog.pg_get_expr(adbin, adrelid)
+    SELECT relation.oid, nspname, relname, pg_catalog.pg_table_is_visible(relation.oid),
+        relkind = 'p' OR relispartition, attname, pg_catalog.pg_get_expr(adbin, adrelid)
     FROM pg_catalog.pg_attribute
     JOIN pg_catalog.pg_class relation ON relation.oid = attrelid
     JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
@@ -158,9 +163,16 @@ class Table:
     schema: str
     name: str
     is_visible: bool = False
+    #: Whether it has partitions or is one: its rows may move.
+    is_partitioned: bool = False
     #: Column to the text of its default, None for one without.
     columns: dict[str, str | None] = field(default_factory=dict)
     triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
+
+    @property
+    def trigger_names(self) -> tuple[str, ...]:
+        """The triggers that it should have."""
+        return tuple(name for name in TRIGGER_NAMES if name != MOVE_TRIGGER or self.is_partitioned)
 
     @property
     def sql(self) -> str:
@@ -288,7 +300,9 @@ class Catalog:
             self.functions[oid] = InstalledFunction(*facts)
 
     def read_triggers(self) -> None:
-        clones = []
+        triggers: dict[int, InstalledTrigger] = {}
+        parents: dict[int, int] = {}
+        disabled_clones = []
         for (
             oid,
             schema,
@@ -298,21 +312,23 @@ class Catalog:
             kind,
             is_partial,
             is_enabled,
-            is_clone,
             definition,
             comment,
             function,
-            root,
+            trigger_oid,
+            parent,
+            is_partitioned,
         ) in self.rows(
             TRIGGERS_QUERY, names=list(TRIGGER_NAMES), prefix=FUNCTION_PREFIX, mark=FUNCTION_MARK
         ):
-            if is_clone:
+            if parent:
+                parents[trigger_oid] = parent
                 # A partition's copy can be switched off by itself.
                 if not is_enabled:
-                    clones.append((root, trigger_name, (schema, name)))
+                    disabled_clones.append((trigger_oid, (schema, name)))
                 continue
-            table = self.tables.setdefault(oid, Table(schema, name, is_visible))
-            table.triggers[trigger_name] = InstalledTrigger(
+            table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
+            table.triggers[trigger_name] = triggers[trigger_oid] = InstalledTrigger(
                 (schema, name),
                 trigger_name,
                 kind,
@@ -322,15 +338,16 @@ class Catalog:
                 comment,
                 function,
             )
-        for root, trigger_name, partition in clones:
-            parent = self.tables.get(root)
-            if parent and (trigger := parent.triggers.get(trigger_name)):
+        for trigger_oid, partition in disabled_clones:
+            while trigger_oid in parents:
+                trigger_oid = parents[trigger_oid]
+            if trigger := triggers.get(trigger_oid):
                 trigger.disabled_on.append(partition)
 
     def read_columns(self, names: Sequence[str]) -> None:
         rows = self.rows(COLUMNS_QUERY, names=list(names), tables=list(self.tables))
-        for oid, schema, name, is_visible, column, default in rows:
-            table = self.tables.setdefault(oid, Table(schema, name, is_visible))
+        for oid, schema, name, is_visible, is_partitioned, column, default in rows:
+            table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
             table.columns[column] = default
 
     def told_columns(self, table: Table) -> dict[str, str] | None:
@@ -509,7 +526,7 @@ def trigger_differences(
     if stamping is None:
         yield difference("definition", "the triggers do not say which columns they fill")
         return
-    for name in TRIGGER_NAMES:
+    for name in table.trigger_names:
         trigger = table.triggers.get(name)
         if trigger is None:
             yield difference("missing", f"trigger {name} is missing")
@@ -526,13 +543,13 @@ def trigger_differences(
             or trigger.is_partial
             or function is None
             or (function.schema, function.name) != (table.schema, stamping.function_name)
-            or trigger_parts(trigger.definition) != expected_parts(stamping, EVENTS[name])
+            or trigger_parts(trigger.definition) != expected_parts(stamping, name, table)
         ):
             yield difference("definition", f"trigger {name} has another definition")
         elif trigger.comment != stamping.comment:
             yield difference("version", f"trigger {name} is of another version")
     for name in table.triggers:
-        if name not in TRIGGER_NAMES:
+        if name not in table.trigger_names:
             yield difference(
                 "unexpected", f"trigger {name} calls a function of the package as well"
             )
@@ -545,9 +562,10 @@ def trigger_parts(definition: str) -> tuple[list[str], list[str]]:
     return sql_tokens(condition), [token for token in sql_tokens(call) if token.startswith("'")]
 
 
-def expected_parts(stamping: Stamping, event: str) -> tuple[list[str], list[str]]:
-    condition, _ = trigger_parts(f" {stamping.definition(event)} EXECUTE FUNCTION ")
-    return condition, [f"'{argument}" for argument in stamping.arguments]
+def expected_parts(stamping: Stamping, name: str, table: Table) -> tuple[list[str], list[str]]:
+    condition, _ = trigger_parts(f" {stamping.definition(EVENTS[name])} EXECUTE FUNCTION ")
+    arguments = stamping.arguments(is_partitioned=table.is_partitioned)
+    return condition, [f"'{argument}" for argument in arguments]
 
 
 def function_differences(catalog: Catalog, table: Table, judged: set[int]) -> Iterator[Difference]:
@@ -614,14 +632,14 @@ def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str
     if entry.missing_columns:
         return  # for a person to decide: which column is meant, or whether the triggers are
     for trigger in table.triggers.values():
-        if trigger.name not in TRIGGER_NAMES:
+        if trigger.name not in table.trigger_names:
             yield f"DROP TRIGGER {quote_identifier(trigger.name)} ON {table.sql}"
     if entry.stamping is not None:
         yield str(install_sql(quote_literal(table.sql), entry.stamping))
     for trigger in table.triggers.values():
         places = [table.sql] if not trigger.is_enabled else []
         places += [".".join(map(quote_identifier, place)) for place in trigger.disabled_on]
-        if trigger.name in TRIGGER_NAMES:
+        if trigger.name in table.trigger_names:
             for place in places:
                 yield f"ALTER TABLE {place} ENABLE TRIGGER {quote_identifier(trigger.name)}"
     for column, default in stamped_defaults(table, entry, CompiledDefaults(connection)).items():
@@ -672,7 +690,10 @@ def is_outdated(catalog: Catalog, table: Table, stamping: Stamping) -> bool:
         function is not None
         and (function.body, function.comment) != (stamping.function_body, stamping.function_comment)
         for function in functions
-    ) or any(trigger.comment != stamping.comment for trigger in table.triggers.values())
+    ) or any(
+        name not in table.triggers or table.triggers[name].comment != stamping.comment
+        for name in table.trigger_names
+    )
 
 
 def drop_unused_functions(*, using: str, **kwargs: Any) -> None:

@@ -25,7 +25,7 @@ from .conf import ACTOR_VARIABLE, NOBODY_MODES, audit_settings
 from .expressions import ActorDefault
 
 #: Stands in the comments of functions and triggers; raised when their text or meaning changes.
-VERSION: Final = 1
+VERSION: Final = 2
 #: Every function's name begins like this; a function is ours only if its text says so as well.
 FUNCTION_PREFIX: Final = "audit_fields_"
 #: It is the first sentence of `sql/stamp.sql`, in every release.
@@ -34,7 +34,14 @@ FUNCTION_MARK: Final = "Put there by django_audit_fields;"
 #: BEFORE triggers fire in the order of their names, byte by byte; ours see what the others made.
 INSERT_TRIGGER: Final = "~~audit_fields_insert"
 UPDATE_TRIGGER: Final = "~~audit_fields_update"
-TRIGGER_NAMES: Final = (INSERT_TRIGGER, UPDATE_TRIGGER)
+#: On partitioned tables and partitions only: what leaves one may be on its way to another.
+MOVE_TRIGGER: Final = "~~audit_fields_move"
+TRIGGER_NAMES: Final = (INSERT_TRIGGER, UPDATE_TRIGGER, MOVE_TRIGGER)
+EVENTS: Final[Mapping[str, str]] = {
+    INSERT_TRIGGER: "INSERT",
+    UPDATE_TRIGGER: "UPDATE",
+    MOVE_TRIGGER: "DELETE",
+}
 
 ROLES: Final = ("created_at", "updated_at", "created_by", "updated_by")
 TIME_ROLES: Final = ("created_at", "updated_at")
@@ -64,6 +71,19 @@ def quote_literal(text: str) -> str:
 def operator(symbol: str) -> str:
     """Whatever operators of that name the search path holds."""
     return f"OPERATOR(pg_catalog.{symbol})"
+
+
+#: Labels are compared byte by byte, whatever their columns' collations take for the same.
+BYTEWISE: Final = 'COLLATE pg_catalog."C"'
+
+
+def as_text(label: str) -> str:
+    return f"{label} {BYTEWISE}"
+
+
+def journey_sql(depth: str) -> str:
+    """The name of the variable in which triggers of that depth tell each other of a move."""
+    return f"pg_catalog.concat('app.audit_moved_', {depth})"
 
 
 def dollar_quote(text: str, tag: str) -> str:
@@ -128,12 +148,12 @@ class Stamping:
         kept = (FUNCTION_PREFIX + readable).encode()[: MAX_IDENTIFIER_BYTES - len(ending)]
         return kept.decode(errors="ignore") + ending
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
+    def arguments(self, *, is_partitioned: bool) -> tuple[str, ...]:
         """What the function finds in TG_ARGV; a release may append to it, never rearrange."""
-        if not set(self.roles) & set(LABEL_ROLES):
-            return ()
-        return (self.fallback, self.nobody, "strict" if self.strict else "lenient")
+        arguments: tuple[str, ...] = ()
+        if set(self.roles) & set(LABEL_ROLES):
+            arguments = (self.fallback, self.nobody, "strict" if self.strict else "lenient")
+        return (*arguments, "partitioned") if is_partitioned else arguments
 
     @property
     def comment(self) -> str:
@@ -172,6 +192,9 @@ class Stamping:
 
         Few and short terms: each statement compiles it anew.
         """
+        if event == "DELETE":
+            journey = journey_sql(f"pg_catalog.pg_trigger_depth() {operator('+')} 1")
+            return f"pg_catalog.current_setting({journey}, true) {operator('<>')} ''"
         terms = self.insert_terms() if event == "INSERT" else self.update_terms()
         return f"({' AND '.join(terms)}) IS NOT TRUE"
 
@@ -185,11 +208,12 @@ class Stamping:
         else:
             terms = [f"{time} IS NOT NULL" for time in times]
         if not self.strict:
-            return [*terms, *(f"{label} {operator('<>')} ''" for label in labels)]
+            return [*terms, *(f"{as_text(label)} {operator('<>')} ''" for label in labels)]
         # Asked once, since asking is dear.
         if len(labels) == 2:
-            terms.append(f"{labels[0]} {operator('=')} {labels[1]}")
-        return [*terms, *(f"{label} {operator('=')} {self.actor_sql}" for label in labels[-1:])]
+            terms.append(f"{as_text(labels[0])} {operator('=')} {labels[1]}")
+        by_actor = [f"{as_text(label)} {operator('=')} {self.actor_sql}" for label in labels[-1:]]
+        return [*terms, *by_actor]
 
     def update_terms(self) -> list[str]:
         new = {role: f"NEW.{quote_identifier(name)}" for role, name in self.columns}
@@ -201,15 +225,17 @@ class Stamping:
             terms.append(f"{new['created_at']} {operator('=')} {old['created_at']}")
         if "created_by" in new:
             # An empty one is for the function, lest a move to another partition would fill it.
-            terms.append(f"NULLIF({new['created_by']}, '') {operator('=')} {old['created_by']}")
+            creator = f"NULLIF({as_text(new['created_by'])}, '')"
+            terms.append(f"{creator} {operator('=')} {old['created_by']}")
         if "updated_by" in new:
-            by_actor = f"{new['updated_by']} {operator('=')} {self.actor_sql}"
-            changed = f"NULLIF({new['updated_by']}, '') {operator('<>')} {old['updated_by']}"
+            updater = as_text(new["updated_by"])
+            by_actor = f"{updater} {operator('=')} {self.actor_sql}"
+            changed = f"NULLIF({updater}, '') {operator('<>')} {old['updated_by']}"
             terms.append(by_actor if self.strict else f"({changed} OR {by_actor})")
         if self.strict and "created_by" in new:
             # Whoever moves another's row to another partition has to say so to its INSERT trigger.
             mover = new.get("updated_by", self.actor_sql)
-            terms.append(f"{new['created_by']} {operator('=')} {mover}")
+            terms.append(f"{as_text(new['created_by'])} {operator('=')} {mover}")
         return terms
 
     def definition(self, event: str) -> str:
@@ -229,22 +255,34 @@ def function_body(columns: tuple[tuple[str, str], ...]) -> str:
     There a part between `--? role …` and `--.` is kept when the table has one of these roles.
     """
     column = {role: quote_identifier(name) for role, name in columns}
-    created = [f"NEW.{column[role]}" for role in ("created_at", "created_by") if role in column]
-    enforced = ["is_enforced"] if set(column) & set(LABEL_ROLES) else []
+    new = {role: f"NEW.{name}" for role, name in column.items()}
+    equals = f"{BYTEWISE} {operator('=')}"
+    created = [new[role] for role in ("created_at", "created_by") if role in new]
+    has_labels = not set(column).isdisjoint(LABEL_ROLES)
+    changed_when_moved = [f"{name} IS NULL" for name in new.values()]
+    if "created_by" in new:
+        changed_when_moved += [
+            f"{new['created_by']} {equals} ''",
+            f"is_enforced AND ({new['created_by']} {equals} label) IS NOT TRUE",
+        ]
+    moved = [
+        "CAST(pg_catalog.pg_partition_root(TG_RELID) AS pg_catalog.oid)",
+        "pg_catalog.statement_timestamp()",
+        *created,
+    ]
     values = {
         "columns": json.dumps(dict(columns)),
-        "created": ", ".join(created),
-        "changed_when_moved": " OR ".join(
-            [*enforced, *(f"{name} IS NULL" for name in created)]
-            + [
-                f"NEW.{column['created_by']} OPERATOR(pg_catalog.=) ''"
-                for _ in ("created_by",)
-                if "created_by" in column
-            ]
+        "is": equals,
+        "journey": journey_sql("pg_catalog.pg_trigger_depth()"),
+        "announced": (
+            "pg_catalog.concat_ws(' ', TG_RELID, OLD.ctid, pg_catalog.statement_timestamp(), '')"
         ),
+        "moved": f"CAST(pg_catalog.jsonb_build_array({', '.join(moved)}) AS pg_catalog.text)",
+        "changed_when_moved": " OR ".join(changed_when_moved),
+        "partitioned": "3" if has_labels else "0",
         "first_updated_at": (
-            f"COALESCE(NEW.{column['created_at']}, pg_catalog.statement_timestamp())"
-            if "created_at" in column
+            f"COALESCE({new['created_at']}, pg_catalog.statement_timestamp())"
+            if "created_at" in new
             else "pg_catalog.statement_timestamp()"
         ),
         **column,
@@ -290,6 +328,7 @@ DO {block}
 DECLARE
     audited regclass := to_regclass({table});
     home text;
+    is_partitioned boolean;
     body text := {body};
 BEGIN
     IF audited IS NULL THEN
@@ -297,7 +336,7 @@ BEGIN
             MESSAGE = 'There is no table ' || {table} || '.',
             HINT = 'Name one that a migration before this has made; its schema is named apart.';
     END IF;
-    SELECT quote_ident(nspname) INTO STRICT home
+    SELECT quote_ident(nspname), relkind = 'p' OR relispartition INTO STRICT home, is_partitioned
     FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
     WHERE pg_class.oid = audited;
 {checks}\
@@ -319,8 +358,18 @@ END
 
 TRIGGER_TEMPLATE: Final = """\
     EXECUTE {create} || audited || {definition} ||
-        ' EXECUTE FUNCTION ' || home || {call};
+        ' EXECUTE FUNCTION ' || home || CASE WHEN is_partitioned THEN {moving_call} ELSE {call} END;
     EXECUTE {comment_on} || audited || ' IS ' || quote_literal({comment});
+"""
+
+MOVE_TEMPLATE: Final = """\
+    IF is_partitioned THEN
+{trigger}\
+    ELSIF EXISTS (
+        SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = audited AND tgname = {name}
+    ) THEN
+        EXECUTE {drop} || audited;
+    END IF;
 """
 
 COLUMN_CHECK_TEMPLATE: Final = """\
@@ -407,6 +456,29 @@ def drop_unused_functions_sql() -> str:
     return f"DO $audit$\nDECLARE\n    unused record;\nBEGIN\n{sweep_sql('true')}END\n$audit$;"
 
 
+def trigger_sql(name: str, stamping: Stamping) -> str:
+    """The part of the block that creates or replaces one trigger."""
+    event = EVENTS[name]
+
+    def call(*, is_partitioned: bool) -> str:
+        arguments = map(quote_literal, stamping.arguments(is_partitioned=is_partitioned))
+        return quote_literal(f".{quote_identifier(stamping.function_name)}({', '.join(arguments)})")
+
+    return fill(
+        TRIGGER_TEMPLATE,
+        {
+            "create": quote_literal(
+                f"CREATE OR REPLACE TRIGGER {quote_identifier(name)} BEFORE {event} ON "
+            ),
+            "definition": dollar_quote(f" {stamping.definition(event)}", "definition"),
+            "call": call(is_partitioned=False),
+            "moving_call": call(is_partitioned=True),
+            "comment_on": quote_literal(f"COMMENT ON TRIGGER {quote_identifier(name)} ON "),
+            "comment": quote_literal(stamping.comment),
+        },
+    )
+
+
 def install_sql(
     table: Reference | str,
     stamping: Stamping,
@@ -414,28 +486,20 @@ def install_sql(
     checks_columns: bool = False,
     defaults: Mapping[str, str] | None = None,
 ) -> AuditStatement:
-    """Create or replace the function and both triggers.
+    """Create or replace the function and the triggers.
 
     `table` is a literal of the table's quoted name, or a reference that reads as one.
     `defaults` are expressions by column, to be set along with the triggers.
     """
     function = f".{quote_identifier(stamping.function_name)}()"
-    arguments = ", ".join(map(quote_literal, stamping.arguments))
-    call = f".{quote_identifier(stamping.function_name)}({arguments})"
-    triggers = "".join(
-        fill(
-            TRIGGER_TEMPLATE,
-            {
-                "create": quote_literal(
-                    f"CREATE OR REPLACE TRIGGER {quote_identifier(name)} BEFORE {event} ON "
-                ),
-                "definition": dollar_quote(f" {stamping.definition(event)}", "definition"),
-                "call": quote_literal(call),
-                "comment_on": quote_literal(f"COMMENT ON TRIGGER {quote_identifier(name)} ON "),
-                "comment": quote_literal(stamping.comment),
-            },
-        )
-        for name, event in ((INSERT_TRIGGER, "INSERT"), (UPDATE_TRIGGER, "UPDATE"))
+    triggers = "".join(trigger_sql(name, stamping) for name in (INSERT_TRIGGER, UPDATE_TRIGGER))
+    triggers += fill(
+        MOVE_TEMPLATE,
+        {
+            "trigger": trigger_sql(MOVE_TRIGGER, stamping),
+            "name": quote_literal(MOVE_TRIGGER),
+            "drop": quote_literal(f"DROP TRIGGER {quote_identifier(MOVE_TRIGGER)} ON "),
+        },
     )
     triggers += set_defaults_sql(defaults or {})
     checks = ""
@@ -481,7 +545,7 @@ def set_defaults_sql(defaults: Mapping[str, str]) -> str:
 
 
 def remove_sql(table: str, defaults: Mapping[str, str] | None = None) -> str:
-    """Drop both triggers, and the functions of the table's schema that nothing uses any more.
+    """Drop the triggers, and the functions of the table's schema that nothing uses any more.
 
     `defaults` are expressions by column, to be set again.
     """

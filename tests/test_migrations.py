@@ -602,7 +602,10 @@ def test_apps_without_migrations_have_triggers() -> None:
 
 
 def forget_release() -> None:
-    MigrationRecorder(connection).record_unapplied("django_audit_fields", "0001_reinstall")
+    recorder = MigrationRecorder(connection)
+    for app_label, name in recorder.applied_migrations():
+        if app_label == "django_audit_fields":
+            recorder.record_unapplied(app_label, name)
 
 
 def test_a_release_reaches_databases_of_older_ones() -> None:
@@ -635,6 +638,34 @@ def test_a_release_reaches_databases_of_older_ones() -> None:
     assert people_of("frozen_note") == ("7", "7")
     execute("INSERT INTO frozen_ruled (id, maker) VALUES (1, 'other')")
     assert row("SELECT maker, changer FROM frozen_ruled") == ("7", "7")
+
+
+def test_a_release_tells_moves_on_partitioned_tables_of_older_ones() -> None:
+    """What 0.1.0 installed gets the third trigger; until then it works as it did."""
+    execute((FROZEN / "partitioned_0_1_0.sql").read_text())
+    act_as("victim")
+    execute("INSERT INTO frozen_parted (id, region) VALUES (1, 'north')")
+    act_as("mover")
+    execute("UPDATE frozen_parted SET region = 'south'")
+    assert people_of("frozen_parted") == ("victim", "mover")
+    MigrationRecorder(connection).record_unapplied("django_audit_fields", "0002_reinstall")
+    call_command("migrate", "django_audit_fields", verbosity=0)
+    assert {found for found in differences(connection) if "frozen" in found.table} == set()
+    assert {
+        name for table in ("frozen_parted", "frozen_times_1") for name in triggers_on(table)
+    } == {
+        *BOTH,
+        "~~audit_fields_move",
+    }
+    act_as("third")
+    execute("UPDATE frozen_parted SET region = 'north'")
+    assert people_of("frozen_parted") == ("victim", "third")
+    execute(
+        "UPDATE frozen_parted SET id = 1; "
+        "INSERT INTO frozen_parted (id, region, created_at, created_by) "
+        "SELECT 2, 'south', created_at, created_by FROM frozen_parted"
+    )
+    assert people_of("frozen_parted", 2) == ("third", "third")
 
 
 def test_a_release_changes_no_rule() -> None:

@@ -1,4 +1,4 @@
-"""The hard cases that the truth table does not show: moves, upserts, neighbours, hostile paths."""
+"""The hard cases that the truth table does not show: upserts, neighbours, hostile paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from django_audit_fields.operations import InstallAuditTriggers
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -18,118 +17,12 @@ from tests.audited_tables import (
     make_table,
     people_of,
     row,
-    rows,
     stamps_of,
 )
 
 pytestmark = pytest.mark.django_db
 
 LONG_AGO = dt.datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=dt.UTC)
-
-
-@pytest.fixture
-def partitioned() -> str:
-    """Three partitions, one of which has its columns in another order, one a level deeper."""
-    execute(
-        f"CREATE TABLE moving (id integer, body text, region text, {columns_sql()}) "
-        "PARTITION BY LIST (region)"
-    )
-    execute("CREATE TABLE moving_north PARTITION OF moving FOR VALUES IN ('north')")
-    backwards = dict(reversed(ROLE_TYPES.items()))
-    execute(f"CREATE TABLE moving_south ({columns_sql(backwards)}, region text, body text, id int)")
-    execute("ALTER TABLE moving ATTACH PARTITION moving_south FOR VALUES IN ('south')")
-    execute(
-        "CREATE TABLE moving_west PARTITION OF moving FOR VALUES IN ('west', 'far west') "
-        "PARTITION BY LIST (region)"
-    )
-    execute("CREATE TABLE moving_near PARTITION OF moving_west FOR VALUES IN ('west')")
-    execute("CREATE TABLE moving_far PARTITION OF moving_west FOR VALUES IN ('far west')")
-    return "moving"
-
-
-@pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("region", ["south", "west", "far west"])
-@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
-def test_a_row_that_moves_to_another_partition_keeps_who_created_it(
-    partitioned: str, strict: bool, nobody: str, region: str, stamps: str
-) -> None:
-    """The INSERT trigger of the other partition leaves created_* alone; updated_by is the mover.
-
-    Also when the UPDATE carries all stamps, so that its own trigger has nothing to do.
-    """
-    install(partitioned, strict=strict, nobody=nobody)
-    act_as("maker")
-    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
-    before = stamps_of("moving")
-    assert (before["created_by"], before["updated_by"]) == ("maker", "maker")
-    act_as("mover")
-    execute(f"UPDATE moving SET region = %s{stamps}", [region])
-    after = stamps_of("moving")
-    assert row("SELECT region FROM moving") == (region,)
-    assert after["created_at"] == before["created_at"]
-    assert (after["created_by"], after["updated_by"]) == ("maker", "mover")
-    assert after["updated_at"] > before["updated_at"]
-
-
-@pytest.mark.parametrize("strict", [False, True])
-def test_many_rows_of_many_makers_move_in_one_statement(partitioned: str, strict: bool) -> None:
-    """Each row keeps its own maker."""
-    install(partitioned, strict=strict)
-    for number in range(20):
-        act_as(f"maker {number % 7}")
-        execute("INSERT INTO moving (id, region) VALUES (%s, 'north')", [number])
-    act_as("maker 3")
-    execute("UPDATE moving SET region = CASE WHEN id %% 3 = 0 THEN 'south' ELSE 'west' END", [])
-    assert rows("SELECT created_by, updated_by FROM moving ORDER BY id") == [
-        (f"maker {number % 7}", "maker 3") for number in range(20)
-    ]
-
-
-@pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("created_by", [None, ""])
-@pytest.mark.parametrize("created_at", [None, LONG_AGO])
-@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
-def test_a_legacy_row_without_a_maker_gets_none_by_moving(
-    partitioned: str,
-    strict: bool,
-    created_by: str | None,
-    created_at: dt.datetime | None,
-    stamps: str,
-) -> None:
-    """Nobody becomes the maker of a row by moving it."""
-    execute(
-        "INSERT INTO moving (id, region, created_at, created_by, updated_at, updated_by) "
-        "VALUES (1, 'north', %s, %s, '2001-01-01', 'somebody')",
-        [created_at, created_by],
-    )
-    install(partitioned, strict=strict)
-    act_as("mover")
-    execute(f"UPDATE moving SET region = 'south'{stamps}")
-    after = stamps_of("moving")
-    assert (after["created_at"], after["created_by"]) == (created_at, created_by)
-    assert after["updated_by"] == "mover"
-
-
-def test_a_move_vouches_for_no_other_row(partitioned: str) -> None:
-    """STRICT: an INSERT in another's name is corrected, also in the statement of a move."""
-    install(partitioned, strict=True)
-    act_as("victim")
-    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
-    act_as("forger")
-    execute("UPDATE moving SET region = 'south' WHERE id = 1")
-    execute(
-        "INSERT INTO moving (id, region, created_at, created_by) "
-        "SELECT 2, 'south', created_at, created_by FROM moving WHERE id = 1"
-    )
-    execute(
-        "WITH moved AS (UPDATE moving SET region = 'west' WHERE id = 1 RETURNING *) "
-        "INSERT INTO moving (id, region, created_at, created_by) "
-        "SELECT 3, 'north', created_at, created_by FROM moved"
-    )
-    assert people_of("moving", 1) == ("victim", "forger")
-    assert people_of("moving", 2) == ("forger", "forger")
-    assert people_of("moving", 3) == ("forger", "forger")
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -419,22 +312,3 @@ def test_generated_columns_and_a_column_named_strict_do_no_harm() -> None:
         "7",
         "7",
     )
-
-
-def test_a_row_without_an_updater_keeps_its_maker_when_it_moves() -> None:
-    """STRICT, and a table that has no `updated_by` in which the mover could stand."""
-    execute(
-        "CREATE TABLE moved (k int, created_by text) PARTITION BY LIST (k);"
-        "CREATE TABLE moved_1 PARTITION OF moved FOR VALUES IN (1);"
-        "CREATE TABLE moved_2 PARTITION OF moved FOR VALUES IN (2)"
-    )
-    operation = InstallAuditTriggers(
-        "moved", created_at=None, updated_at=None, updated_by=None, strict=True
-    )
-    with connection.schema_editor() as editor:
-        operation.database_forwards("triggersapp", editor, None, None)
-    act_as("maker")
-    execute("INSERT INTO moved (k) VALUES (1)")
-    act_as("mover")
-    execute("UPDATE moved SET k = 2")
-    assert row("SELECT created_by FROM moved") == ("maker",)

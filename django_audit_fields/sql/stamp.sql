@@ -9,12 +9,31 @@ DECLARE
     is_enforced boolean := false;
     is_stamped boolean := false;
     --.
-    --? created_at created_by
+    journey pg_catalog.text;
+    announced pg_catalog.text;
     is_moved boolean := false;
-    --.
     is_preserving boolean := COALESCE(
         pg_catalog.current_setting('app.audit_preserve', true) OPERATOR(pg_catalog.=) 'on', false);
 BEGIN
+    -- An UPDATE that moves a row to another partition fires the UPDATE trigger and the DELETE trigger
+    -- of the one that it leaves, and next the INSERT trigger of the one that it enters. The first
+    -- announces this version of the row, the second passes the word on if that very version leaves,
+    -- and the third takes it: an UPDATE that moves nothing and a DELETE of its own vouch for no row.
+    -- Each depth has a variable of its own, lest what other triggers do meanwhile comes between.
+    IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+        journey := {journey};
+        announced := {announced};
+        PERFORM pg_catalog.set_config(
+            journey,
+            CASE WHEN pg_catalog.starts_with(pg_catalog.current_setting(journey, true), announced)
+            THEN pg_catalog.substr(
+                pg_catalog.current_setting(journey, true),
+                pg_catalog.length(announced) OPERATOR(pg_catalog.+) 1)
+            ELSE '' END,
+            true);
+        RETURN OLD;
+    END IF;
+
     --? created_by updated_by
     IF actor OPERATOR(pg_catalog.=) '' THEN
         actor := NULL;
@@ -30,22 +49,17 @@ BEGIN
 
     --.
     IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-        --? created_at created_by
-        -- An UPDATE that moves a row to another partition inserts it there; it creates nothing.
         IF pg_catalog.pg_partition_root(TG_RELID) IS NOT NULL THEN
-            is_moved := COALESCE(
-                pg_catalog.current_setting('app.audit_moved', true) OPERATOR(pg_catalog.=)
-                CAST(pg_catalog.jsonb_build_array(
-                    CAST(pg_catalog.pg_partition_root(TG_RELID) AS pg_catalog.oid),
-                    pg_catalog.statement_timestamp(),
-                    {created}
-                ) AS pg_catalog.text),
-                false);
-            IF is_moved THEN
-                PERFORM pg_catalog.set_config('app.audit_moved', '', true);
+            journey := {journey};
+            announced := pg_catalog.current_setting(journey, true);
+            IF announced OPERATOR(pg_catalog.<>) '' THEN
+                is_moved := announced OPERATOR(pg_catalog.=) {moved};
+                PERFORM pg_catalog.set_config(journey, '', true);
+                IF is_moved AND is_preserving THEN
+                    RETURN NEW;
+                END IF;
             END IF;
         END IF;
-        --.
         --? created_at
         IF NEW.{created_at} IS NULL AND NOT is_moved THEN
             NEW.{created_at} := pg_catalog.statement_timestamp();
@@ -60,7 +74,7 @@ BEGIN
         IF NOT is_moved AND (
             is_enforced
             OR NEW.{created_by} IS NULL
-            OR NEW.{created_by} OPERATOR(pg_catalog.=) '' AND NOT is_preserving
+            OR NEW.{created_by} {is} '' AND NOT is_preserving
         ) THEN
             NEW.{created_by} := label;
             is_stamped := true;
@@ -69,7 +83,7 @@ BEGIN
         --? updated_by
         IF is_enforced
             OR NEW.{updated_by} IS NULL
-            OR NEW.{updated_by} OPERATOR(pg_catalog.=) '' AND NOT is_preserving
+            OR NEW.{updated_by} {is} '' AND NOT is_preserving
         THEN
             NEW.{updated_by} := label;
             is_stamped := true;
@@ -105,8 +119,8 @@ BEGIN
         --? updated_by
         IF is_enforced
             OR NEW.{updated_by} IS NULL
-            OR NEW.{updated_by} OPERATOR(pg_catalog.=) ''
-            OR NEW.{updated_by} OPERATOR(pg_catalog.=) OLD.{updated_by}
+            OR NEW.{updated_by} {is} ''
+            OR NEW.{updated_by} {is} OLD.{updated_by}
         THEN
             NEW.{updated_by} := label;
             is_stamped := true;
@@ -125,22 +139,19 @@ BEGIN
             TABLE = TG_TABLE_NAME;
     END IF;
     --.
-    --? created_at created_by
 
-    -- Only what the INSERT trigger of another partition would change needs a word to it.
+    -- Only what the INSERT trigger of another partition would change is announced.
     IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE'
         AND ({changed_when_moved})
         AND pg_catalog.pg_partition_root(TG_RELID) IS NOT NULL
     THEN
+        -- Made a partition after its triggers, a table has none for DELETE to pass the word on.
         PERFORM pg_catalog.set_config(
-            'app.audit_moved',
-            CAST(pg_catalog.jsonb_build_array(
-                CAST(pg_catalog.pg_partition_root(TG_RELID) AS pg_catalog.oid),
-                pg_catalog.statement_timestamp(),
-                {created}
-            ) AS pg_catalog.text),
+            {journey},
+            pg_catalog.concat(
+                CASE WHEN TG_ARGV[{partitioned}] OPERATOR(pg_catalog.=) 'partitioned' THEN {announced} END,
+                {moved}),
             true);
     END IF;
-    --.
     RETURN NEW;
 END

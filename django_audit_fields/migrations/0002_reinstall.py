@@ -1,0 +1,12 @@
+"""Brings the trigger that tells moves between partitions, and labels compared byte by byte."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+from django_audit_fields.releases import Reinstall
+
+
+class Migration(migrations.Migration):
+    dependencies = [("django_audit_fields", "0001_reinstall")]
+    operations = [Reinstall()]

@@ -1,0 +1,410 @@
+"""UPDATEs that move a row to another partition, and what passes itself off as such a move."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from django_audit_fields.catalog import differences, repair
+from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
+from tests.audited_tables import (
+    ROLE_TYPES,
+    act_as,
+    columns_sql,
+    execute,
+    install,
+    people_of,
+    row,
+    rows,
+    stamps_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+LONG_AGO = dt.datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def partitioned() -> str:
+    """Three partitions, one of which has its columns in another order, one a level deeper."""
+    execute(
+        f"CREATE TABLE moving (id integer, body text, region text, {columns_sql()}) "
+        "PARTITION BY LIST (region)"
+    )
+    execute("CREATE TABLE moving_north PARTITION OF moving FOR VALUES IN ('north')")
+    backwards = dict(reversed(ROLE_TYPES.items()))
+    execute(f"CREATE TABLE moving_south ({columns_sql(backwards)}, region text, body text, id int)")
+    execute("ALTER TABLE moving ATTACH PARTITION moving_south FOR VALUES IN ('south')")
+    execute(
+        "CREATE TABLE moving_west PARTITION OF moving FOR VALUES IN ('west', 'far west') "
+        "PARTITION BY LIST (region)"
+    )
+    execute("CREATE TABLE moving_near PARTITION OF moving_west FOR VALUES IN ('west')")
+    execute("CREATE TABLE moving_far PARTITION OF moving_west FOR VALUES IN ('far west')")
+    return "moving"
+
+
+@pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("region", ["south", "west", "far west"])
+@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
+def test_a_row_that_moves_to_another_partition_keeps_who_created_it(
+    partitioned: str, strict: bool, nobody: str, region: str, stamps: str
+) -> None:
+    """The INSERT trigger of the other partition leaves created_* alone; updated_by is the mover.
+
+    Also when the UPDATE carries all stamps, so that its own trigger has nothing to do.
+    """
+    install(partitioned, strict=strict, nobody=nobody)
+    act_as("maker")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    before = stamps_of("moving")
+    assert (before["created_by"], before["updated_by"]) == ("maker", "maker")
+    act_as("mover")
+    execute(f"UPDATE moving SET region = %s{stamps}", [region])
+    after = stamps_of("moving")
+    assert row("SELECT region FROM moving") == (region,)
+    assert after["created_at"] == before["created_at"]
+    assert (after["created_by"], after["updated_by"]) == ("maker", "mover")
+    assert after["updated_at"] > before["updated_at"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_many_rows_of_many_makers_move_in_one_statement(partitioned: str, strict: bool) -> None:
+    """Each row keeps its own maker."""
+    install(partitioned, strict=strict)
+    for number in range(20):
+        act_as(f"maker {number % 7}")
+        execute("INSERT INTO moving (id, region) VALUES (%s, 'north')", [number])
+    act_as("maker 3")
+    execute("UPDATE moving SET region = CASE WHEN id %% 3 = 0 THEN 'south' ELSE 'west' END", [])
+    assert rows("SELECT created_by, updated_by FROM moving ORDER BY id") == [
+        (f"maker {number % 7}", "maker 3") for number in range(20)
+    ]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("created_by", [None, ""])
+@pytest.mark.parametrize("created_at", [None, LONG_AGO])
+@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
+def test_a_legacy_row_without_a_maker_gets_none_by_moving(
+    partitioned: str,
+    strict: bool,
+    created_by: str | None,
+    created_at: dt.datetime | None,
+    stamps: str,
+) -> None:
+    """Nobody becomes the maker of a row by moving it."""
+    execute(
+        "INSERT INTO moving (id, region, created_at, created_by, updated_at, updated_by) "
+        "VALUES (1, 'north', %s, %s, '2001-01-01', 'somebody')",
+        [created_at, created_by],
+    )
+    install(partitioned, strict=strict)
+    act_as("mover")
+    execute(f"UPDATE moving SET region = 'south'{stamps}")
+    after = stamps_of("moving")
+    assert (after["created_at"], after["created_by"]) == (created_at, created_by)
+    assert after["updated_by"] == "mover"
+
+
+def test_a_move_vouches_for_no_other_row(partitioned: str) -> None:
+    """STRICT: an INSERT in another's name is corrected, also in the statement of a move."""
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    execute("UPDATE moving SET region = 'south' WHERE id = 1")
+    execute(
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 2, 'south', created_at, created_by FROM moving WHERE id = 1"
+    )
+    execute(
+        "WITH moved AS (UPDATE moving SET region = 'west' WHERE id = 1 RETURNING *) "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 3, 'north', created_at, created_by FROM moved"
+    )
+    assert people_of("moving", 1) == ("victim", "forger")
+    assert people_of("moving", 2) == ("forger", "forger")
+    assert people_of("moving", 3) == ("forger", "forger")
+
+
+def test_a_row_without_an_updater_keeps_its_maker_when_it_moves() -> None:
+    """STRICT, and a table that has no `updated_by` in which the mover could stand."""
+    execute(
+        "CREATE TABLE moved (k int, created_by text) PARTITION BY LIST (k);"
+        "CREATE TABLE moved_1 PARTITION OF moved FOR VALUES IN (1);"
+        "CREATE TABLE moved_2 PARTITION OF moved FOR VALUES IN (2)"
+    )
+    operation = InstallAuditTriggers(
+        "moved", created_at=None, updated_at=None, updated_by=None, strict=True
+    )
+    with connection.schema_editor() as editor:
+        operation.database_forwards("triggersapp", editor, None, None)
+    act_as("maker")
+    execute("INSERT INTO moved (k) VALUES (1)")
+    act_as("mover")
+    execute("UPDATE moved SET k = 2")
+    assert row("SELECT created_by FROM moved") == ("maker",)
+
+
+#: Statements that update the victim's row 1 where it is, or delete it, and insert row 2 with its
+#: created_*, all with one statement_timestamp().
+FORGERIES = {
+    "upsert": "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT id, region, created_at, created_by FROM moving WHERE id = 1 UNION ALL "
+    "SELECT 2, region, created_at, created_by FROM moving WHERE id = 1 "
+    "ON CONFLICT (id, region) DO UPDATE SET body = 'x'",
+    "update, insert": "UPDATE moving SET body = 'x' WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'south', created_at, created_by FROM moving WHERE id = 1",
+    "insert from update": "WITH changed AS "
+    "(UPDATE moving SET body = 'x' WHERE id = 1 RETURNING *) "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM changed",
+    "insert from delete": "WITH gone AS (DELETE FROM moving WHERE id = 1 RETURNING *) "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'south', created_at, created_by FROM gone",
+    "update, delete, insert": "UPDATE moving SET body = 'x' WHERE id = 1; "
+    "CREATE TEMPORARY TABLE seen ON COMMIT DROP AS SELECT * FROM moving WHERE id = 1; "
+    "DELETE FROM moving WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM seen",
+    "moved, insert": "UPDATE moving SET region = 'south' WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM moving WHERE id = 1",
+    "update undone, delete, insert": "SAVEPOINT before; "
+    "UPDATE moving SET body = 'x' WHERE id = 1; ROLLBACK TO before; "
+    "CREATE TEMPORARY TABLE seen ON COMMIT DROP AS SELECT * FROM moving WHERE id = 1; "
+    "DELETE FROM moving WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM seen",
+}
+MERGE_FORGERIES = {
+    "merge": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by AS b "
+    "FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving WHERE id = 1"
+    ") AS source ON moving.id = source.id WHEN MATCHED THEN UPDATE SET body = 'x' "
+    "WHEN NOT MATCHED THEN INSERT (id, region, created_at, created_by) VALUES (2, 'south', a, b)",
+    "merge that deletes": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by "
+    "AS b FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving "
+    "WHERE id = 1) AS source ON moving.id = source.id WHEN MATCHED THEN DELETE "
+    "WHEN NOT MATCHED THEN INSERT (id, region, created_at, created_by) VALUES (2, 'south', a, b)",
+    "merge that moves": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by "
+    "AS b FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving "
+    "WHERE id = 1) AS source ON moving.id = source.id "
+    "WHEN MATCHED THEN UPDATE SET region = 'far west' "
+    "WHEN NOT MATCHED THEN INSERT (id, region, created_at, created_by) VALUES (2, 'south', a, b)",
+}
+
+
+def forge(partitioned: str, sql: str) -> None:
+    execute(f"CREATE UNIQUE INDEX ON {partitioned} (id, region)")
+    execute(sql)
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_strict_what_stays_or_goes_vouches_for_no_insert(partitioned: str, forgery: str) -> None:
+    """STRICT: only the row that moved keeps its maker; the one beside it is its writer's."""
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    forge(partitioned, FORGERIES[forgery])
+    assert people_of("moving", 2) == ("forger", "forger")
+    if people := rows("SELECT created_by, updated_by FROM moving WHERE id = 1"):
+        assert people == [("victim", "forger" if "undone" not in forgery else "victim")]
+
+
+@pytest.mark.parametrize("forgery", MERGE_FORGERIES)
+def test_strict_merge_vouches_for_the_row_that_it_moves(partitioned: str, forgery: str) -> None:
+    """STRICT: MERGE may move one row, delete it or leave it; what it inserts is its writer's."""
+    if connection.pg_version < 150000:
+        pytest.skip("PostgreSQL has MERGE from 15 on")
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    forge(partitioned, MERGE_FORGERIES[forgery])
+    assert people_of("moving", 2) == ("forger", "forger")
+    if people := rows("SELECT created_by, updated_by FROM moving WHERE id = 1"):
+        assert people == [("victim", "forger")]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_legacy_row_that_stays_leaves_inserts_to_be_filled(
+    partitioned: str, strict: bool
+) -> None:
+    """A row without created_* that is updated where it is, beside an INSERT without them."""
+    execute("INSERT INTO moving (id, region, updated_by) VALUES (1, 'north', 'somebody')")
+    install(partitioned, strict=strict)
+    act_as("7")
+    forge(
+        partitioned,
+        "INSERT INTO moving (id, region) VALUES (1, 'north'), (2, 'north'), (3, 'south') "
+        "ON CONFLICT (id, region) DO UPDATE SET body = 'x'",
+    )
+    assert people_of("moving", 1) == (None, "7")
+    assert people_of("moving", 2) == people_of("moving", 3) == ("7", "7")
+    assert stamps_of("moving", 2)["created_at"] is not None
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("nobody", ["fallback", "refuse"])
+@pytest.mark.parametrize("actor", [None, "7"])
+@pytest.mark.parametrize("column", ROLE_TYPES)
+def test_under_preserve_a_row_moves_as_it_is(
+    partitioned: str, strict: bool, nobody: str, actor: str | None, column: str
+) -> None:
+    """An UPDATE fills NULL with the old value; where that is NULL as well, moving fills nothing."""
+    whole = dict(zip(ROLE_TYPES, (LONG_AGO, LONG_AGO, "maker", "changer"), strict=True))
+    lacking = {**whole, column: None}
+    for number, values in ((1, whole), (2, lacking)):
+        execute(
+            f"INSERT INTO moving (id, region, {', '.join(values)}) "
+            "VALUES (%s, 'north', %s, %s, %s, %s)",
+            [number, *values.values()],
+        )
+    install(partitioned, strict=strict, nobody=nobody)
+    act_as(actor, preserve=True)
+    execute(f"UPDATE moving SET region = 'south', {column} = NULL")
+    assert stamps_of("moving", 1) == whole
+    assert stamps_of("moving", 2) == lacking
+    act_as("7", preserve=True)
+    execute("INSERT INTO moving (id, region) VALUES (3, 'west')")
+    assert people_of("moving", 3) == ("7", "7")
+
+
+def test_what_other_triggers_do_meanwhile_comes_not_between(partitioned: str) -> None:
+    """STRICT: neighbours that move, change and insert rows of the same table while a row moves."""
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north'), (10, 'north'), (20, 'south')")
+    execute(
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF pg_trigger_depth() = 1 THEN "
+        "UPDATE moving SET region = CASE region WHEN 'west' THEN 'north' ELSE 'west' END "
+        "WHERE id = 10; "
+        "UPDATE moving SET body = 'y' WHERE id = 20; "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 30, 'south', created_at, created_by FROM moving WHERE id = 20; "
+        "END IF; RETURN COALESCE(NEW, OLD); END $$"
+    )
+    for event in ("UPDATE", "DELETE", "INSERT"):
+        execute(
+            f"CREATE TRIGGER meddle_{event} BEFORE {event} ON moving "
+            "FOR EACH ROW EXECUTE FUNCTION meddle()"
+        )
+    act_as("mover")
+    execute("UPDATE moving SET region = 'far west' WHERE id = 1")
+    assert row("SELECT region FROM moving WHERE id = 1") == ("far west",)
+    assert people_of("moving", 1) == ("victim", "mover")
+    assert people_of("moving", 10) == people_of("moving", 20) == ("victim", "mover")
+    assert rows("SELECT created_by FROM moving WHERE id = 30") == [("mover",)] * 3
+
+
+@pytest.fixture
+def partitions_elsewhere(partitioned: str) -> str:
+    """The table's triggers, and then a partition of another schema and one that was a table."""
+    install(partitioned, strict=True)
+    execute("CREATE SCHEMA elsewhere")
+    execute("CREATE TABLE elsewhere.moving_east PARTITION OF moving FOR VALUES IN ('east')")
+    execute("CREATE TABLE once_plain (LIKE moving)")
+    execute("ALTER TABLE moving ATTACH PARTITION once_plain FOR VALUES IN ('plain')")
+    return partitioned
+
+
+@pytest.mark.parametrize("start", ["east", "plain", "north"])
+@pytest.mark.parametrize("end", ["east", "plain", "far west"])
+def test_partitions_made_later_pass_rows_on(
+    partitions_elsewhere: str, start: str, end: str
+) -> None:
+    """From and to each of them, and none vouches for an INSERT; nothing differs from the code."""
+    if start == end:
+        pytest.skip("not a move")
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, %s)", [start])
+    act_as("mover")
+    execute("UPDATE moving SET region = %s", [end])
+    assert people_of("moving", 1) == ("victim", "mover")
+    execute(
+        "UPDATE moving SET body = 'x' WHERE id = 1; "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 2, 'east', created_at, created_by FROM moving WHERE id = 1"
+    )
+    assert people_of("moving", 2) == ("mover", "mover")
+    assert differences(connection) == []
+
+
+def test_a_table_that_became_a_partition_by_itself(partitioned: str) -> None:
+    """Each partition with triggers of its own: rows keep their maker; check asks for the third."""
+    for name in ("moving_north", "moving_south"):
+        execute(f"ALTER TABLE moving DETACH PARTITION {name}")
+        install(name, strict=True)
+    assert differences(connection) == []
+    execute("ALTER TABLE moving ATTACH PARTITION moving_north FOR VALUES IN ('north')")
+    execute("ALTER TABLE moving ATTACH PARTITION moving_south FOR VALUES IN ('south')")
+    found = {(found.table, found.kind) for found in differences(connection)}
+    assert found == {
+        (f"public.{name}", kind)
+        for name in ("moving_north", "moving_south")
+        for kind in ("missing", "definition")
+    }
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    for repaired in (False, True):
+        if repaired:
+            repair(connection)
+            assert differences(connection) == []
+            execute("UPDATE moving SET region = 'north'")
+        act_as("mover")
+        execute("UPDATE moving SET region = 'south'")
+        assert people_of("moving", 1) == ("victim", "mover")
+    execute(
+        "UPDATE moving SET body = 'x' WHERE id = 1; "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 2, 'north', created_at, created_by FROM moving WHERE id = 1"
+    )
+    assert people_of("moving", 2) == ("mover", "mover")
+    execute("ALTER TABLE moving DETACH PARTITION moving_north")
+    assert {found.table for found in differences(connection)} == {"public.moving_north"}
+    repair(connection)
+    assert differences(connection) == []
+
+
+def move_triggers() -> list[Any]:
+    return rows("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname ~ '^~~audit.*move$'")
+
+
+def test_the_third_trigger_is_on_partitioned_tables_only(partitioned: str) -> None:
+    """It comes and goes with the others."""
+    execute("CREATE TABLE plain (LIKE moving)")
+    for table in ("plain", "moving"):
+        operation = InstallAuditTriggers(table, strict=True)
+        with connection.schema_editor() as editor:
+            operation.database_forwards("triggersapp", editor, None, None)
+        assert bool(move_triggers()) == (table == "moving")
+    assert ("moving",) in move_triggers()
+    with connection.schema_editor() as editor:
+        RemoveAuditTriggers("moving").database_forwards("triggersapp", editor, None, None)
+    assert move_triggers() == []
+
+
+def test_a_lost_third_trigger_is_found_and_put_back(partitioned: str) -> None:
+    """Dropped, switched off, and switched off on one partition two levels down."""
+    install(partitioned, strict=True)
+    name = "~~audit_fields_move"
+    for statement, expected in (
+        (f'DROP TRIGGER "{name}" ON moving', f"trigger {name} is missing"),
+        (f'ALTER TABLE ONLY moving DISABLE TRIGGER "{name}"', f"trigger {name} is disabled"),
+        (
+            f'ALTER TABLE moving_far DISABLE TRIGGER "{name}"',
+            f"trigger {name} is disabled on partition public.moving_far",
+        ),
+    ):
+        execute(statement)
+        assert [str(found) for found in differences(connection)] == [f"public.moving: {expected}"]
+        repair(connection)
+        assert differences(connection) == []
