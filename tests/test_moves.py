@@ -316,14 +316,19 @@ def partitions_elsewhere(partitioned: str) -> str:
     return partitioned
 
 
-@pytest.mark.parametrize("start", ["east", "plain", "north"])
-@pytest.mark.parametrize("end", ["east", "plain", "far west"])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (start, end)
+        for start in ("east", "plain", "north")
+        for end in ("east", "plain", "far west")
+        if start != end
+    ],
+)
 def test_partitions_made_later_pass_rows_on(
     partitions_elsewhere: str, start: str, end: str
 ) -> None:
     """From and to each of them, and none vouches for an INSERT; nothing differs from the code."""
-    if start == end:
-        pytest.skip("not a move")
     act_as("victim")
     execute("INSERT INTO moving (id, region) VALUES (1, %s)", [start])
     act_as("mover")

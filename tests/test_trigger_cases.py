@@ -6,8 +6,10 @@ import datetime as dt
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, NotSupportedError, connection, transaction
 
+from django_audit_fields.catalog import differences
+from django_audit_fields.operations import InstallAuditTriggers
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -277,21 +279,93 @@ def test_a_label_that_does_not_fit_fails_the_write() -> None:
     assert people_of("narrow") == ("fit", "fit")
 
 
-def test_labels_are_compared_as_text() -> None:
-    """citext, char(n) and domains: what differs only in letter case has changed."""
+@pytest.fixture
+def loose_collations() -> list[str]:
+    """One that takes letter case, and one that takes accents and the invisible, for nothing."""
+    made = []
+    for name, strength in (("caseless", "level2"), ("shapeless", "level1")):
+        try:
+            with transaction.atomic():
+                execute(
+                    f"CREATE COLLATION {name} "
+                    f"(provider = icu, locale = 'und-u-ks-{strength}', deterministic = false)"
+                )
+        except NotSupportedError:  # a server built without ICU
+            return []
+        made.append(name)
+    return made
+
+
+def label_types(loose_collations: list[str]) -> list[tuple[str, str]]:
+    """Types of the two label columns: each kind of text, and two that differ in collation."""
     execute("CREATE EXTENSION IF NOT EXISTS citext")
     execute("CREATE DOMAIN label AS text CHECK (length(VALUE) < 50)")
-    for number, kind in enumerate(("citext", "char(10)", "label", "text", "name")):
+    kinds = ["citext", "char(10)", "label", "text", "name", 'varchar(50) COLLATE "C"']
+    pairs = [('text COLLATE "POSIX"', 'citext COLLATE "C"'), ("text", 'label COLLATE "C"')]
+    for loose in loose_collations:
+        kinds += [f"varchar(50) COLLATE {loose}", f"citext COLLATE {loose}"]
+        kinds += [f"char(10) COLLATE {loose}"]
+        pairs += [("text", f"text COLLATE {loose}"), (f"text COLLATE {loose}", "citext")]
+    return [*((kind, kind) for kind in kinds), *pairs]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_labels_are_compared_as_text(loose_collations: list[str], strict: bool) -> None:
+    """citext, char(n), domains, any collation: a label of other letters is another label."""
+    for number, (creator, updater) in enumerate(label_types(loose_collations)):
         table = f"typed_{number}"
-        make_table(table, types={**ROLE_TYPES, "created_by": kind, "updated_by": kind})
-        install(table)
+        make_table(table, types={**ROLE_TYPES, "created_by": creator, "updated_by": updater})
+        install(table, strict=strict)
+        stored = f"SELECT trim(created_by::text), trim(updated_by::text) FROM {table} WHERE id = %s"
         act_as("bob")
         execute(f"INSERT INTO {table} (id) VALUES (1)")
         execute(
+            f"INSERT INTO {table} (id, created_at, updated_at, created_by, updated_by) "
+            "VALUES (2, '2020-01-01', '2020-01-01', 'BOB', 'Bob')"
+        )
+        assert row(stored, [2]) == (("bob", "bob") if strict else ("BOB", "Bob")), creator
+        execute(
             f"UPDATE {table} SET created_by = 'BOB', updated_by = 'BOB', updated_at = '2999-1-1'"
         )
-        stamps = row(f"SELECT trim(created_by::text), trim(updated_by::text) FROM {table}")
-        assert stamps == ("bob", "BOB"), kind
+        assert row(stored, [1]) == ("bob", "bob" if strict else "BOB"), creator
+        act_as("Bob")
+        execute(f"UPDATE {table} SET updated_by = 'bob', updated_at = '2999-1-2' WHERE id = 1")
+        assert row(stored, [1]) == ("bob", "Bob" if strict else "bob"), creator
+
+
+def test_a_label_that_a_collation_ignores_is_not_empty(loose_collations: list[str]) -> None:
+    """What ICU takes for equal to nothing is a label all the same, and kept."""
+    if not loose_collations:
+        pytest.skip("this server knows no ICU collations")
+    types = dict.fromkeys(("created_by", "updated_by"), f"text COLLATE {loose_collations[1]}")
+    make_table("ignored", types={**ROLE_TYPES, **types})
+    install("ignored")
+    invisible = "\u200b"
+    execute("INSERT INTO ignored (id, created_by, updated_by) VALUES (1, %s, 'x')", [invisible])
+    assert people_of("ignored") == (invisible, "x")
+    execute("UPDATE ignored SET updated_by = %s", [invisible])
+    assert people_of("ignored") == (invisible, invisible)
+
+
+def test_two_collations_make_no_difference() -> None:
+    """What PostgreSQL prints of a strict condition over them is what was written."""
+    make_table("legacy", types={"maker": 'text COLLATE "POSIX"', "changer": 'text COLLATE "C"'})
+    operation = InstallAuditTriggers(
+        "legacy",
+        created_at=None,
+        updated_at=None,
+        created_by="maker",
+        updated_by="changer",
+        strict=True,
+    )
+    with connection.schema_editor() as editor:
+        operation.database_forwards("triggersapp", editor, None, None)
+    assert differences(connection) == []
+    execute("SET LOCAL search_path TO pg_catalog")
+    assert differences(connection) == []
+    act_as("bob")
+    execute("INSERT INTO public.legacy (id, maker, changer) VALUES (1, 'BOB', 'Bob')")
+    assert row("SELECT maker, changer FROM public.legacy") == ("bob", "bob")
 
 
 def test_generated_columns_and_a_column_named_strict_do_no_harm() -> None:
