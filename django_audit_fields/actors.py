@@ -51,9 +51,13 @@ VARIABLES: Final = (_acting, _named, _requesting, _preserving)
 
 def acting_label() -> str | None:
     """The label of who is acting now, None when nobody is. Never raises."""
-    if (entry := standing(_acting.get())) is not None:
-        held = entry.held
-        return held if held is None or type(held) is str else held.label()
+    entry = _acting.get()
+    if entry is not None:
+        if entry.ended or entry.is_passing:
+            entry = standing(entry)
+        if entry is not None:
+            held = entry.held
+            return held if held is None or type(held) is str else held.label()
     if len(current_user_getter.receivers) > 1:
         return _polled_label()
     claim: Claim | None = naming() or _requesting.get()

@@ -28,4 +28,6 @@ class AuditFieldsConfig(AppConfig):
             sender=self,
             dispatch_uid="django_audit_fields.drop_unused_functions",
         )
-        pre_save.connect(signals.stamp_actor, dispatch_uid="django_audit_fields.stamp_actor")
+        pre_save.connect(
+            signals.stamp_actor, weak=False, dispatch_uid="django_audit_fields.stamp_actor"
+        )

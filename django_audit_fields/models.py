@@ -7,31 +7,36 @@ from typing import Any, ClassVar, Self
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, models
+from django.db import models
 from django.db.models.base import ModelBase
 from django.db.models.signals import class_prepared
 from django.utils import timezone
 
 from .actors import is_preserving, preserve_audit_fields
+from .conf import audit_settings
 from .fields import AuditActorField, AuditTimeField
 from .querysets import AuditQuerySet
 from .stamping import (
     REMEMBERED,
-    Memory,
+    actor_unheard,
     audit_names,
     begin_stamped,
+    can_return_from_update,
     end_stamped,
     fill_missing,
     forget_unread,
     is_stamped_by_trigger,
     local_names,
     next_time,
+    put_back,
     recall,
+    refuses_nobody,
     remember,
     require_actor,
-    required_actor,
+    row_as_given,
     stamped,
     stamps_of_insert,
+    updated_fields,
     updated_names,
     write_back,
 )
@@ -88,7 +93,7 @@ class TimestampModel(models.Model):
         if fields is not None:
             fields = list(fields)
             names = names.intersection(fields)
-        known = recall(self, using or self._state.db)
+        _, *remembered = recall(self, using or self._state.db)
         values = self.__dict__
         before = values.copy()
         super().refresh_from_db(using, fields, from_queryset)
@@ -98,12 +103,18 @@ class TimestampModel(models.Model):
             # A queryset that defers a column leaves what the caller put into it.
             if name in values and (from_queryset is None or values[name] is not before.get(name))
         }
-        self._state.audit_memory = known._replace(pk=self.pk, **read)  # type: ignore[attr-defined]
+        self._state.audit_memory = (  # type: ignore[attr-defined]
+            self.pk,
+            *map(read.get, REMEMBERED, remembered),
+        )
 
     def _with_updated(self, names: Iterable[str]) -> frozenset[str]:
         """The columns to save, `updated_*` among them unless there are none at all."""
         names = frozenset(names)
-        return names | updated_names(type(self)) if names and not is_preserving() else names
+        updated = updated_names(type(self))
+        if not names or updated <= names or is_preserving():
+            return names
+        return names | updated
 
     def save_base(
         self,
@@ -117,51 +128,56 @@ class TimestampModel(models.Model):
             super().save_base(raw, force_insert, force_update, using, update_fields)
             return
         model = type(self)
-        if update_fields is not None:
+        if update_fields is not None and not updated_names(model).issubset(update_fields):
             # Django itself names the loaded columns of a deferred instance.
             update_fields = self._with_updated(update_fields)
-        # Here no block of Django's own is open yet, so that an enclosing transaction stays usable.
-        require_actor(model, (self,))
-        values, state = self.__dict__, self._state.__dict__
-        before = values.copy()
-        memory = state.get("audit_memory")
+        if refuses_nobody(model, audit_settings().nobody):
+            # Here no block of Django's own is open, so that an enclosing transaction stays usable.
+            require_actor(model, (self,))
+        state: Any = self._state
+        before, memory = self.__dict__.copy(), getattr(state, "audit_memory", None)
         try:
             super().save_base(raw, force_insert, force_update, using, update_fields)
         except BaseException:
             # Whoever raised after the row was written, say a post_save receiver, left it written.
-            if "audit_failed" in state or state.get("audit_memory") is memory:
-                state["audit_memory"] = memory
-                for name in audit_names(model):
-                    if name in before:
-                        values[name] = before[name]
-                    else:
-                        values.pop(name, None)
-                state.pop("audit_failed", None)
+            if state.__dict__.pop("audit_failed", False) or memory is getattr(
+                state, "audit_memory", None
+            ):
+                state.audit_memory = memory
+                put_back(self, before)
             raise
         finally:
             # What was said and seen holds for this save only.
-            state.pop("audit_actor", None)
-            state.pop("audit_now", None)
+            state.audit_actor = state.audit_now = None
 
     def _save_table(
-        self, raw: bool = False, cls: type[models.Model] | None = None, *args: Any, **kwargs: Any
+        self,
+        raw: bool = False,
+        cls: type[models.Model] | None = None,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
     ) -> bool:
         if raw:
             # Also what `loaddata` reaches, which calls Model.save_base past any override.
             with preserve_audit_fields(), stamped():
-                updated: bool = super()._save_table(raw, cls, *args, **kwargs)  # type: ignore[misc]
+                updated: bool = super()._save_table(  # type: ignore[misc]
+                    raw, cls, force_insert, force_update, using, update_fields
+                )
         else:
             token = begin_stamped()
             try:
-                updated = super()._save_table(raw, cls, *args, **kwargs)  # type: ignore[misc]
+                updated = super()._save_table(  # type: ignore[misc]
+                    raw, cls, force_insert, force_update, using, update_fields
+                )
             except BaseException:
                 # The table of a parent may be written by then; Django undoes that.
                 self._state.audit_failed = True  # type: ignore[attr-defined]
                 raise
             finally:
                 end_stamped(token)
-        if not updated and cls is not None and (names := audit_names(cls)):
-            forget_unread(self, names)
+        if not updated and cls is not None and audit_names(cls):
             remember(self)
         return updated
 
@@ -170,20 +186,30 @@ class TimestampModel(models.Model):
         manager: models.Manager[Any],
         using: str | None,
         fields: Sequence[models.Field[Any, Any]],
-        *args: Any,
-        **kwargs: Any,
+        returning_fields: Sequence[models.Field[Any, Any]],
+        raw: bool,
     ) -> Any:
         table: type[models.Model] = manager.model
         names = local_names(table)
-        if names:
-            values = self.__dict__
-            now = self._state.__dict__.get("audit_now") or timezone.now()
-            actor = self._actor_of_save(using)
-            if is_preserving():
-                fill_missing(values, names, actor, now)
-            else:
-                values.update(stamps_of_insert(names, actor, now))
-        return super()._do_insert(manager, using, fields, *args, **kwargs)  # type: ignore[misc]
+        if not names:
+            return super()._do_insert(  # type: ignore[misc]
+                manager, using, fields, returning_fields, raw
+            )
+        state: Any = self._state
+        now = getattr(state, "audit_now", None) or timezone.now()
+        # What the listener said.
+        actor = getattr(state, "audit_actor", None) or actor_unheard(type(self), using)
+        is_as_given = is_preserving()
+        if is_as_given:
+            fill_missing(self.__dict__, names, actor, now)
+        else:
+            self.__dict__.update(stamps_of_insert(names, actor, now))
+        result = super()._do_insert(  # type: ignore[misc]
+            manager, using, fields, returning_fields, raw
+        )
+        if is_as_given or actor is None:
+            forget_unread(self, names)
+        return result
 
     def _do_update(  # type: ignore[override]  # Django 5.2 passes one argument less
         self,
@@ -197,77 +223,56 @@ class TimestampModel(models.Model):
     ) -> Any:
         table: type[models.Model] = base_qs.model
         names = local_names(table)
-        preserving = is_preserving()
-        if not names or (preserving and not any(field.attname in names for field, _, _ in values)):
-            # The other table of multi-table inheritance, or columns that are stored as given.
+        is_as_given = is_preserving()
+        if is_as_given:
+            given = {f.attname: value for f, _, value in values if f.attname in names}
+            names = names.intersection(given)
+        if not names:
+            # The other table of multi-table inheritance, or nothing given to store.
             return super()._do_update(
                 base_qs, using, pk_val, values, update_fields, forced_update, *returning
             )
-        known = recall(self, using)
-        stamps: dict[str, Any]
-        if preserving:
-            stamps = {f.attname: value for f, _, value in values if f.attname in names}
+        pk, created_at, created_by, floor = known = recall(self, using)
+        # None in it is what the UPDATE leaves to the row or to the trigger.
+        row: dict[str, Any]
+        if is_as_given:
+            row = row_as_given(known, given)
+            values = [entry for entry in values if given.get(entry[0].attname, entry) is not None]
         else:
-            stamps = {
-                "updated_at": next_time(known.updated_at),
-                "updated_by": self._actor_of_save(using),
+            now = next_time(floor)
+            actor = getattr(self._state, "audit_actor", None) or actor_unheard(type(self), using)
+            values = [entry for entry in values if entry[0].attname not in names]
+            for field in updated_fields(table):
+                value = now if field.attname == "updated_at" else actor
+                if value is not None:
+                    values.append((field, None, value))
+            row = {
+                "created_at": created_at,
+                "created_by": created_by,
+                "updated_at": now,
+                "updated_by": actor,
             }
-        # None leaves the column out: the row keeps its value, or the trigger stamps it.
-        values = [
-            entry if entry[0].attname not in names else (*entry[:2], stamps[entry[0].attname])
-            for entry in values
-            if entry[0].attname not in names or stamps.get(entry[0].attname) is not None
-        ]
-        row = self._row_after_update(known, stamps, using, preserving)
-        fields = returning[0] if returning else []
-        if (
-            returning
-            and None in row.values()
-            and connections[using or ""].features.can_return_rows_from_update
-        ):
+            if floor is None and is_stamped_by_trigger(type(self), using):
+                # The row may be ahead of this host's clock, and then the trigger decides.
+                row["updated_at"] = None
+        fields: list[models.Field[Any, Any]] = []
+        if returning:
             # Django 6: the list is the caller's, who puts what comes back onto the instance.
-            fields.extend(
-                field
-                for field in table._meta.local_concrete_fields
-                if field.attname in row and row[field.attname] is None and field not in fields
-            )
+            fields = returning[0]
+            if not all(row.values()) and can_return_from_update(using):
+                fields.extend(
+                    field
+                    for field in table._meta.local_concrete_fields
+                    if field.attname in row and row[field.attname] is None and field not in fields
+                )
         result = super()._do_update(
             base_qs, using, pk_val, values, update_fields, forced_update, *returning
         )
         if result:
             if fields:
                 row.update(zip((field.attname for field in fields), result[0], strict=False))
-            write_back(self, row)
+            write_back(self, row, pk)
         return result
-
-    def _row_after_update(
-        self, known: Memory, stamps: dict[str, Any], using: str | None, preserving: bool
-    ) -> dict[str, Any]:
-        """What the four columns hold once the UPDATE with `stamps` is done, None where unknown."""
-        row: dict[str, Any] = {
-            "created_at": known.created_at,
-            "created_by": known.created_by,
-            "updated_at": known.updated_at if preserving else stamps["updated_at"],
-            "updated_by": None,
-        }
-        for name, value in stamps.items():
-            if value is not None:
-                row[name] = None if hasattr(value, "resolve_expression") else value
-        if (
-            not preserving
-            and known.updated_at is None
-            and is_stamped_by_trigger(type(self), using or "")
-        ):
-            # The row may be ahead of this host's clock, and then the trigger decides.
-            row["updated_at"] = None
-        return row
-
-    def _actor_of_save(self, using: str | None) -> str | None:
-        """What the listener said; None leaves the label to the trigger, where there is one."""
-        actor: str | None = self._state.__dict__.get("audit_actor")
-        if actor is None and not is_stamped_by_trigger(type(self), using or ""):
-            return required_actor(type(self))
-        return actor
 
 
 def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:

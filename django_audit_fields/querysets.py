@@ -26,6 +26,7 @@ from .stamping import (
     remember,
     require_actor,
     required_actor,
+    row_as_given,
     stamped,
     updated_names,
     write_back,
@@ -215,18 +216,18 @@ class AuditQuerySet(models.QuerySet[_Model]):
         kept = [name for name in fields if name not in AUDIT_NAMES]
         # Only audit columns named: not the caller's to set, but the rows are touched all the same.
         fields = kept or (fields and sorted(updated_names(self.model))[:1])
-        floors = [memory.updated_at for memory in memories if memory.updated_at is not None]
+        floors = [updated_at for *_, updated_at in memories if updated_at is not None]
         stamp = Stamp(next_time(max(floors, default=None)), required_actor(self.model))
         with bulk_stamp(stamp):
             count = super().bulk_update(objs, fields, batch_size)
         trigger_decides = is_stamped_by_trigger(self.model, self.db)
         row: dict[str, Any] = {"updated_by": stamp.updated_by}
         for obj, memory in zip(objs, memories, strict=True):
-            _, row["created_at"], row["created_by"], updated_at = memory
+            pk, row["created_at"], row["created_by"], updated_at = memory
             # Never loaded, the row may be ahead of this host's clock.
             is_known = updated_at is not None or not trigger_decides
             row["updated_at"] = stamp.updated_at if is_known else None
-            write_back(obj, row)
+            write_back(obj, row, pk)
         return count
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
@@ -238,11 +239,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
         named = AUDIT_NAMES.intersection(fields)
         for obj, memory in zip(objs, memories, strict=True):
             known = obj.__dict__.get
-            row = {**memory._asdict(), "updated_by": known("updated_by")}
-            for name in named:
-                value = known(name)
-                if hasattr(value, "resolve_expression"):
-                    row[name] = None
-                elif value is not None:  # given as None, a column keeps what it holds
-                    row[name] = value
-            write_back(obj, row)
+            row = row_as_given(memory, {name: known(name) for name in named})
+            if "updated_by" not in named:
+                row["updated_by"] = known("updated_by")
+            write_back(obj, row, memory[0])

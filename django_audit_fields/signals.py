@@ -29,9 +29,10 @@ def stamp_actor(
         # The write goes on: with no label from here, the trigger takes app.current_user.
         logger.exception("The actor of a %s could not be read.", sender._meta.label)
         return
-    instance._state.audit_actor = actor  # type: ignore[attr-defined]  # for this save only
+    state: Any = instance._state
+    state.audit_actor = actor  # for this save only
     if is_preserving():
         return
     instance.updated_by = actor
-    if instance._state.adding:
+    if state.adding:
         instance.created_by = actor

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
-from contextvars import ContextVar, Token
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 
 from django.db import connections, models
 from django.utils import timezone
@@ -34,32 +35,16 @@ TICK: Final = timedelta(microseconds=1)
 
 #: Set while the instances that Django is writing carry their stamps already.
 _stamped: ContextVar[bool] = ContextVar("audit_stamped", default=False)
-#: Asked for every column of every row, and so the bare C function.
+#: Asked for every column of every row, and so the bare C function; the others are for each save.
 is_stamped: Final = _stamped.get
+begin_stamped: Final = functools.partial(_stamped.set, True)
+end_stamped: Final = _stamped.reset
 
 
-class Memory(NamedTuple):
-    """What the row held when the instance was last read or written; None is not known.
-
-    It belongs to one primary key, so that it dies with a copy (`pk = None`) or another key.
-    """
-
-    pk: Any
-    created_at: Any = None
-    created_by: Any = None
-    updated_at: Any = None
-
-
-#: For each row of a bulk write, and so without the Python function that a NamedTuple has.
-_new_memory: Final = functools.partial(tuple.__new__, Memory)
-
-
-def begin_stamped() -> Token[bool]:
-    return _stamped.set(True)
-
-
-def end_stamped(token: Token[bool]) -> None:
-    _stamped.reset(token)
+#: What the row held when the instance was last read or written: its primary key, `created_at`,
+#: `created_by`, `updated_at`; None is not known. It belongs to one key, so that it dies with a copy
+#: (`pk = None`) or another key. A plain tuple, since one is made for each row of a bulk write.
+Memory: TypeAlias = tuple[Any, Any, Any, Any]
 
 
 @contextlib.contextmanager
@@ -88,14 +73,22 @@ def updated_names(model: type[models.Model]) -> frozenset[str]:
     return audit_names(model).intersection(UPDATED)
 
 
+@functools.cache
+def updated_fields(model: type[models.Model]) -> tuple[models.Field[Any, Any], ...]:
+    """The columns in the model's own table that every UPDATE sets."""
+    return tuple(field for field in model._meta.local_concrete_fields if field.attname in UPDATED)
+
+
 def is_audited(model: type[models.Model]) -> bool:
     """Whether `model` is a `TimestampModel`, which cannot be imported here."""
     return getattr(model, "_is_audited", False)
 
 
-def refuses_nobody(model: type[models.Model]) -> bool:
+@functools.cache
+def refuses_nobody(model: type[models.Model], default: str) -> bool:
+    """Whether nobody may not write `model`, where the settings say `default` of that."""
     trigger = trigger_of(model)
-    return ((trigger and trigger.nobody) or audit_settings().nobody) == "refuse"
+    return ((trigger and trigger.nobody) or default) == "refuse"
 
 
 def required_actor(model: type[models.Model]) -> str:
@@ -103,7 +96,7 @@ def required_actor(model: type[models.Model]) -> str:
     label = acting_label()
     if label is not None:
         return label
-    if refuses_nobody(model):
+    if refuses_nobody(model, audit_settings().nobody):
         raise NoActorError(
             f"Nobody is acting, and {model._meta.label} refuses that (NOBODY = 'refuse'): "
             "write inside acting_as(...), or in a request whose user is logged in."
@@ -120,41 +113,64 @@ def require_actor(model: type[models.Model], instances: Iterable[models.Model] =
         required_actor(model)
         return
     names = audit_names(model)
-    if acting_label() is None and refuses_nobody(model):
+    if acting_label() is None and refuses_nobody(model, audit_settings().nobody):
         for instance in instances:
             values = instance.__dict__
             if instance._state.adding and any(values.get(name) is None for name in names):
                 required_actor(model)
 
 
-def is_stamped_by_trigger(model: type[models.Model], using: str) -> bool:
+def is_stamped_by_trigger(model: type[models.Model], using: str | None) -> bool:
     """Whether a column that is left NULL is PostgreSQL's to fill."""
-    return connections[using].vendor == "postgresql" and model._meta.managed
+    return connections[using or ""].vendor == "postgresql" and model._meta.managed
+
+
+def actor_unheard(model: type[models.Model], using: str | None) -> str | None:
+    """Who is acting, where the listener did not say; None leaves that to the trigger."""
+    return None if is_stamped_by_trigger(model, using) else required_actor(model)
+
+
+def can_return_from_update(using: str | None) -> bool:
+    return bool(connections[using or ""].features.can_return_rows_from_update)
+
+
+@functools.lru_cache(maxsize=1000)
+def memory_reader(model: type[models.Model], names: tuple[str, ...]) -> Callable[[Any], Memory]:
+    """What picks a `Memory` from the values of a row whose columns are `names`."""
+    keys = tuple(field.attname for field in model._meta.pk_fields)
+    if len(keys) == 1 and {*keys, *REMEMBERED}.issubset(names):
+        # Nearly every row, and so without a Python function.
+        return itemgetter(*map(names.index, (*keys, *REMEMBERED)))
+
+    def read(values: Iterable[Any]) -> Memory:
+        row = dict(zip(names, values, strict=False))
+        pk = tuple(map(row.get, keys)) if len(keys) > 1 else row.get(keys[0])
+        return (pk, *map(row.get, REMEMBERED))  # type: ignore[return-value]  # three of them
+
+    return read
 
 
 def recall(instance: models.Model, using: str | None) -> Memory:
     """What is known of the row that `instance` would update."""
     state = instance._state
-    memory: Any = state.__dict__.get("audit_memory")
+    memory: Any = getattr(state, "audit_memory", None)
+    pk = instance.pk
     if memory is None or state.adding or state.db != using:
-        return Memory(instance.pk)
-    if not isinstance(memory, Memory):
-        names, values = memory
-        read = [values[names.index(name)] if name in names else None for name in REMEMBERED]
-        keys = [
-            values[names.index(field.attname)] if field.attname in names else None
-            for field in instance._meta.pk_fields
-        ]
-        # The key of a composite one is a tuple.
-        memory = _new_memory((keys[0] if len(keys) == 1 else tuple(keys), *read))
-    return memory if memory.pk == instance.pk else Memory(instance.pk)
+        return pk, None, None, None
+    if len(memory) == 2:
+        names, values = memory  # as `from_db` got them
+        memory = memory_reader(type(instance), tuple(names))(values)
+    return memory if memory[0] == pk else (pk, None, None, None)
 
 
 def remember(instance: models.Model) -> None:
     """Take the instance's values for those of its row."""
     known = instance.__dict__.get
-    instance._state.audit_memory = _new_memory(  # type: ignore[attr-defined]
-        (instance.pk, known("created_at"), known("created_by"), known("updated_at"))
+    instance._state.audit_memory = (  # type: ignore[attr-defined]
+        instance.pk,
+        known("created_at"),
+        known("created_by"),
+        known("updated_at"),
     )
 
 
@@ -169,16 +185,41 @@ def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
             values.pop(name, None)
 
 
-def write_back(instance: models.Model, row: dict[str, Any]) -> None:
-    """Make the instance equal `row`, which has all four columns; None is read when asked."""
-    values = instance.__dict__
+def put_back(instance: models.Model, before: Mapping[str, Any]) -> None:
+    """Give the instance the columns that it had `before`."""
     for name in audit_names(type(instance)):
-        if row[name] is None:
-            values.pop(name, None)
+        if name in before:
+            instance.__dict__[name] = before[name]
         else:
-            values[name] = row[name]
-    instance._state.audit_memory = _new_memory(  # type: ignore[attr-defined]
-        (instance.pk, row["created_at"], row["created_by"], row["updated_at"])
+            instance.__dict__.pop(name, None)
+
+
+def row_as_given(known: Memory, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the columns hold once an UPDATE has stored `given`, None where unknown."""
+    row: dict[str, Any] = {**dict(zip(REMEMBERED, known[1:], strict=True)), "updated_by": None}
+    for name, value in given.items():
+        if value is not None:  # given as None, a column keeps what it holds
+            row[name] = None if hasattr(value, "resolve_expression") else value
+    return row
+
+
+def write_back(instance: models.Model, row: dict[str, Any], pk: Any) -> None:
+    """Make the instance equal `row`, which has all four columns; None is read when asked."""
+    names = audit_names(type(instance))
+    values = instance.__dict__
+    if len(names) == len(row) and all(row.values()):
+        values.update(row)
+    else:
+        for name in names:
+            if row[name] is None:
+                values.pop(name, None)
+            else:
+                values[name] = row[name]
+    instance._state.audit_memory = (  # type: ignore[attr-defined]
+        pk,
+        row["created_at"],
+        row["created_by"],
+        row["updated_at"],
     )
 
 
@@ -192,6 +233,8 @@ def stamps_of_insert(
     names: frozenset[str], actor: str | None, now: datetime
 ) -> dict[str, datetime | str | None]:
     """What the columns of a new row hold, whatever the caller put into them."""
+    if len(names) == len(AUDIT_NAMES):
+        return {"created_at": now, "updated_at": now, "created_by": actor, "updated_by": actor}
     return {name: actor if name in LABELS else now for name in names}
 
 
