@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_save
 
-from . import catalog, impersonation, session
+from . import impersonation, repairs, session
 
 
 class AuditFieldsConfig(AppConfig):
@@ -24,7 +24,7 @@ class AuditFieldsConfig(AppConfig):
         session.carry_on_open_connections()
         impersonation.connect()
         post_migrate.connect(
-            catalog.drop_unused_functions,
+            repairs.drop_unused_functions,
             sender=self,
             dispatch_uid="django_audit_fields.drop_unused_functions",
         )

@@ -1,45 +1,31 @@
-"""What the database has against what the code would install: for check, command and releases.
-
-Reads the whole database in a constant number of queries, whatever the search path.
-"""
+"""What the database has against what the code would install: for check, command and releases."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 
+from .installed import Catalog, Table, sql_tokens
 from .operations import AuditTriggersOperation, InstallAuditTriggers
-from .triggers import (
+from .rules import (
     EVENTS,
-    FUNCTION_MARK,
-    FUNCTION_PREFIX,
     INSERT_TRIGGER,
     LABEL_ROLES,
     MOVE_TRIGGER,
-    ROLES,
-    SHARED_FUNCTIONS,
     TIME_ROLES,
-    TRIGGER_NAMES,
     UPDATE_TRIGGER,
     Stamping,
-    audit_fields_of,
-    drop_unused_functions_sql,
-    install_sql,
-    label_defaults,
-    named_triggers,
-    quote_identifier,
-    quote_literal,
 )
+from .triggers import audit_fields_of, label_defaults, named_triggers
 
 #: Bits of pg_trigger.tgtype: for each row, before, on insert, update or delete.
 TRIGGER_TYPES: Final = {
@@ -47,140 +33,6 @@ TRIGGER_TYPES: Final = {
     UPDATE_TRIGGER: 1 | 2 | 16,
     MOVE_TRIGGER: 1 | 2 | 8,
 }
-
-TRIGGERS_QUERY: Final = """
-    SELECT relation.oid, home.nspname, relation.relname,
-        pg_catalog.pg_table_is_visible(relation.oid),
-        tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'),
-        CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
-        pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'),
-        tgfoid, pg_trigger.oid, tgparentid, relkind = 'p' OR relispartition
-    FROM pg_catalog.pg_trigger
-    JOIN pg_catalog.pg_class relation ON relation.oid = tgrelid
-    JOIN pg_catalog.pg_namespace home ON home.oid = relnamespace
-    LEFT JOIN pg_catalog.pg_proc ON pg_proc.oid = tgfoid
-    WHERE (NOT tgisinternal OR tgparentid <> 0)
-        AND (tgname = ANY(%(names)s)
-            OR (pg_catalog.starts_with(proname, %(prefix)s) AND strpos(prosrc, %(mark)s) > 0))
-    ORDER BY home.nspname, relation.relname, tgname
-"""
-
-FUNCTIONS_QUERY: Final = """
-    SELECT pg_proc.oid, nspname, proname, prosrc, lanname = 'plpgsql' AND NOT prosecdef
-        AND proconfig IS NULL, pg_catalog.obj_description(pg_proc.oid, 'pg_proc'),
-        pg_catalog.pg_has_role(proowner, 'USAGE')
-    FROM pg_catalog.pg_proc
-    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = pronamespace
-    JOIN pg_catalog.pg_language ON pg_language.oid = prolang
-    WHERE pg_catalog.starts_with(proname, %(prefix)s) AND pronargs = 0
-"""
-
-COLUMNS_QUERY: Final = """
-    SELECT relation.oid, nspname, relname, pg_catalog.pg_table_is_visible(relation.oid),
-        relkind = 'p' OR relispartition, attname, pg_catalog.pg_get_expr(adbin, adrelid)
-    FROM pg_catalog.pg_attribute
-    JOIN pg_catalog.pg_class relation ON relation.oid = attrelid
-    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
-    LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum
-    WHERE relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped
-        AND (NOT relispartition OR relation.oid = ANY(%(tables)s::bigint[]))
-        AND attname = ANY(%(names)s)
-        AND nspname <> 'information_schema' AND NOT pg_catalog.starts_with(nspname, 'pg_')
-    ORDER BY nspname, relname
-"""
-
-
-@dataclass(slots=True)
-class InstalledTrigger:
-    table: tuple[str, str]
-    name: str
-    type: int
-    is_partial: bool
-    is_enabled: bool
-    definition: str
-    comment: str | None
-    function: int
-    #: Partitions on which the trigger was switched off, by schema and name.
-    disabled_on: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        _, _, call = self.definition.partition(" EXECUTE FUNCTION ")
-        return tuple(text[1:] for text in sql_tokens(call) if text.startswith("'"))
-
-    def facts(self) -> dict[str, Any] | None:
-        """What the comment says, None when it was lost, as a dump without comments loses it."""
-        return comment_facts(self.comment)
-
-
-def comment_facts(comment: str | None) -> dict[str, Any] | None:
-    mark, _, text = (comment or "").partition(" ")
-    if mark != "django_audit_fields":
-        return None
-    try:
-        facts = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(facts, dict):
-        return None
-    columns = facts.get("columns")
-    # A comment that somebody else wrote, or changed, tells nothing.
-    is_readable = isinstance(columns, dict) and columns and set(columns) <= set(ROLES)
-    return facts if is_readable else None
-
-
-@dataclass(slots=True)
-class InstalledFunction:
-    schema: str
-    name: str
-    body: str
-    is_plain: bool
-    comment: str | None
-    is_owned: bool
-
-    @property
-    def is_ours(self) -> bool:
-        return FUNCTION_MARK in self.body
-
-    def columns(self) -> dict[str, str] | None:
-        for roles, name in SHARED_FUNCTIONS.items():
-            if self.name == name:
-                return {role: role for role in roles}
-        if found := re.search(r"^-- columns: (\{.*\})$", self.body, re.MULTILINE):
-            try:
-                columns = json.loads(found[1])
-            except ValueError:
-                return None
-            if isinstance(columns, dict) and set(columns) <= set(ROLES):
-                return columns
-        return None
-
-
-@dataclass(slots=True)
-class Table:
-    """A table that holds audit columns or triggers of ours."""
-
-    schema: str
-    name: str
-    is_visible: bool = False
-    #: Whether it has partitions or is one: its rows may move.
-    is_partitioned: bool = False
-    #: Column to the text of its default, None for one without.
-    columns: dict[str, str | None] = field(default_factory=dict)
-    triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
-
-    @property
-    def trigger_names(self) -> tuple[str, ...]:
-        """The triggers that it should have."""
-        return tuple(name for name in TRIGGER_NAMES if name != MOVE_TRIGGER or self.is_partitioned)
-
-    @property
-    def sql(self) -> str:
-        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
-
-    @property
-    def label(self) -> str:
-        return f"{self.schema}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,180 +79,6 @@ class Coverage:
         if self.stamping is None:
             return "uncovered"
         return "drifted" if self.differences else "ok"
-
-
-TOKEN: Final = re.compile(
-    r"""
-    (?P<string> [eE]? ' (?: [^'] | '' )* ')
-    | (?P<cast> :: \s* (?: "(?:[^"]|"")*" | \w+ ) (?: \. (?: "(?:[^"]|"")*" | \w+ ) )?
-        (?: \s varying | \s precision )? (?: \(\d+\) )? (?: \s with (?:out)? \s time \s zone )?
-        (?: \[\] )* )
-    | (?P<quoted> " (?: [^"] | "" )* ")
-    | (?P<operator> OPERATOR \s* \( \s* pg_catalog \. (?P<symbol> [^\s)]+ ) \s* \) )
-    | (?P<word> \w+ )
-    | (?P<dropped> [\s()]+ )
-    | (?P<other> [^\s\w()'"]+? (?= [\s\w()'"] | :: | $ ) )
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-
-
-def sql_tokens(text: str) -> list[str]:
-    """The parts of an expression that PostgreSQL keeps when it prints it back.
-
-    Dropped: casts, parentheses, white space, letter case, needless quotes, `pg_catalog.`. Of a
-    string's quotes the first is kept, which tells it from a name.
-    """
-    tokens: list[str] = []
-    for match in TOKEN.finditer(text):
-        match match.lastgroup:
-            case "string":
-                quoted = match["string"]
-                value = quoted[quoted.index("'") + 1 : -1].replace("''", "'")
-                if quoted[0] in "eE":
-                    value = value.replace("\\\\", "\\")
-                tokens.append(f"'{value}")
-            case "quoted":
-                tokens.append(match["quoted"][1:-1].replace('""', '"'))
-            case "operator":
-                tokens.append(match["symbol"])
-            case "word":
-                tokens.append(match["word"].lower())
-            case "other" if match["other"] == "." and tokens[-1:] == ["pg_catalog"]:
-                tokens.pop()
-            case "other":
-                tokens.append(match["other"])
-    return tokens
-
-
-class Catalog:
-    """What one database has: tables with audit columns or triggers of ours, and the functions."""
-
-    def __init__(self, connection: BaseDatabaseWrapper, columns: Sequence[str] = ROLES) -> None:
-        """`columns`: the names to look for beside those that the triggers' comments tell."""
-        self.connection = connection
-        self.tables: dict[int, Table] = {}
-        self.functions: dict[int, InstalledFunction] = {}
-        self.read_functions()
-        self.read_triggers()
-        told = {
-            column
-            for table in self.tables.values()
-            for column in (self.told_columns(table) or {}).values()
-        }
-        self.read_columns(sorted({*ROLES, *columns, *told}))
-
-    def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, parameters)
-            return list(cursor.fetchall())
-
-    def read_functions(self) -> None:
-        for oid, *facts in self.rows(FUNCTIONS_QUERY, prefix=FUNCTION_PREFIX):
-            self.functions[oid] = InstalledFunction(*facts)
-
-    def read_triggers(self) -> None:
-        triggers: dict[int, InstalledTrigger] = {}
-        parents: dict[int, int] = {}
-        disabled_clones = []
-        for (
-            oid,
-            schema,
-            name,
-            is_visible,
-            trigger_name,
-            kind,
-            is_partial,
-            is_enabled,
-            definition,
-            comment,
-            function,
-            trigger_oid,
-            parent,
-            is_partitioned,
-        ) in self.rows(
-            TRIGGERS_QUERY, names=list(TRIGGER_NAMES), prefix=FUNCTION_PREFIX, mark=FUNCTION_MARK
-        ):
-            if parent:
-                parents[trigger_oid] = parent
-                # A partition's copy can be switched off by itself.
-                if not is_enabled:
-                    disabled_clones.append((trigger_oid, (schema, name)))
-                continue
-            table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
-            table.triggers[trigger_name] = triggers[trigger_oid] = InstalledTrigger(
-                (schema, name),
-                trigger_name,
-                kind,
-                is_partial,
-                is_enabled,
-                definition,
-                comment,
-                function,
-            )
-        for trigger_oid, partition in disabled_clones:
-            while trigger_oid in parents:
-                trigger_oid = parents[trigger_oid]
-            if trigger := triggers.get(trigger_oid):
-                trigger.disabled_on.append(partition)
-
-    def read_columns(self, names: Sequence[str]) -> None:
-        rows = self.rows(COLUMNS_QUERY, names=list(names), tables=list(self.tables))
-        for oid, schema, name, is_visible, is_partitioned, column, default in rows:
-            table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
-            table.columns[column] = default
-
-    def told_columns(self, table: Table) -> dict[str, str] | None:
-        """The columns that the triggers on a table say they fill."""
-        for trigger in table.triggers.values():
-            facts = trigger.facts()
-            if facts and isinstance(columns := facts.get("columns"), dict) and columns:
-                return columns
-        for trigger in table.triggers.values():
-            function = self.functions.get(trigger.function)
-            if function and (columns := function.columns()):
-                return columns
-        return None
-
-    def own_rules(self, table: Table) -> tuple[bool | None, str | None]:
-        """`strict` and `nobody` as the table's model or operation stated them."""
-        for trigger in table.triggers.values():
-            if (facts := trigger.facts()) is not None:
-                return facts.get("strict"), facts.get("nobody")
-        # The comments are lost: what differs from the settings was stated, as far as can be told.
-        settings = Stamping.of({})
-        for trigger in table.triggers.values():
-            if len(trigger.arguments) >= 3:
-                strict, nobody = trigger.arguments[2] == "strict", trigger.arguments[1]
-                return (
-                    None if strict == settings.strict else strict,
-                    None if nobody == settings.nobody else nobody,
-                )
-        return None, None
-
-    def told_stamping(self, table: Table) -> Stamping | None:
-        """What the triggers on a table would do if they were made now, under today's settings."""
-        columns = self.told_columns(table)
-        if columns is None:
-            return None
-        strict, nobody = self.own_rules(table)
-        return Stamping.of(columns, strict=strict, nobody=nobody)
-
-    def present_stamping(self, table: Table) -> Stamping | None:
-        """What they were made for: the same, under the settings of that time."""
-        stamping = self.told_stamping(table)
-        arguments = next((t.arguments for t in table.triggers.values() if t.arguments), ())
-        if stamping is None or len(arguments) < 3:
-            return stamping
-        fallback, nobody, strict, *_ = arguments
-        return Stamping(
-            columns=stamping.columns,
-            fallback=fallback,
-            nobody=nobody,
-            strict=strict == "strict",
-            own_nobody=stamping.own_nobody,
-            own_strict=stamping.own_strict,
-        )
 
 
 def model_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
@@ -624,81 +302,3 @@ def default_differences(
 ) -> Iterator[Difference]:
     for column in stamped_defaults(table, entry, compiled):
         yield Difference(table.label, "default", f"column {column} has another default")
-
-
-def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str]:
-    """The statements that make a table what the code would install."""
-    table = entry.table
-    if entry.missing_columns:
-        return  # for a person to decide: which column is meant, or whether the triggers are
-    for trigger in table.triggers.values():
-        if trigger.name not in table.trigger_names:
-            yield f"DROP TRIGGER {quote_identifier(trigger.name)} ON {table.sql}"
-    if entry.stamping is not None:
-        yield str(install_sql(quote_literal(table.sql), entry.stamping))
-    for trigger in table.triggers.values():
-        places = [table.sql] if not trigger.is_enabled else []
-        places += [".".join(map(quote_identifier, place)) for place in trigger.disabled_on]
-        if trigger.name in table.trigger_names:
-            for place in places:
-                yield f"ALTER TABLE {place} ENABLE TRIGGER {quote_identifier(trigger.name)}"
-    for column, default in stamped_defaults(table, entry, CompiledDefaults(connection)).items():
-        yield (
-            f"ALTER TABLE {table.sql} ALTER COLUMN {quote_identifier(column)} SET DEFAULT {default}"
-        )
-
-
-def repair(connection: BaseDatabaseWrapper) -> list[Coverage]:
-    """Bring every table in line, and answer those that were not."""
-    repaired = [entry for entry in coverage(connection) if entry.differences]
-    for entry in repaired:
-        # Table by table, so that no lock is held longer than its repair takes.
-        with connection.schema_editor() as editor:
-            for statement in repair_sql(connection, entry):
-                editor.execute(statement, params=None)
-    return repaired
-
-
-def reinstall(connection: BaseDatabaseWrapper) -> None:
-    """Bring what an older release installed to this one's text, and change no rule.
-
-    For the package's own migrations: rules come from the catalog, and no model or setting is read.
-    Functions and tables of another owner are left to that owner.
-    """
-    if connection.vendor != "postgresql":
-        return
-    catalog = Catalog(connection)
-    for table in catalog.tables.values():
-        stamping = catalog.present_stamping(table) if table.triggers else None
-        if stamping is None or not is_outdated(catalog, table, stamping):
-            continue
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class "
-                "WHERE oid = pg_catalog.to_regclass(%s)",
-                [table.sql],
-            )
-            if cursor.fetchone() == (True,):
-                cursor.execute(str(install_sql(quote_literal(table.sql), stamping)))
-
-
-def is_outdated(catalog: Catalog, table: Table, stamping: Stamping) -> bool:
-    functions = [catalog.functions.get(trigger.function) for trigger in table.triggers.values()]
-    if any(function is None or not function.is_owned for function in functions):
-        return False
-    return any(
-        function is not None
-        and (function.body, function.comment) != (stamping.function_body, stamping.function_comment)
-        for function in functions
-    ) or any(
-        name not in table.triggers or table.triggers[name].comment != stamping.comment
-        for name in table.trigger_names
-    )
-
-
-def drop_unused_functions(*, using: str, **kwargs: Any) -> None:
-    """After `migrate`: dropping a table takes its triggers along and leaves their functions."""
-    connection = connections[using]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(drop_unused_functions_sql())

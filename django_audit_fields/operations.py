@@ -7,14 +7,16 @@ change.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
 from .conf import NOBODY_MODES
-from .triggers import ROLES, Stamping, install_sql, quote_identifier, quote_literal, remove_sql
+from .quoting import quote_identifier, quote_literal
+from .rules import ROLES, Stamping
+from .trigger_sql import install_sql, remove_sql
 
 
 class AuditTriggersOperation(Operation):
@@ -26,6 +28,8 @@ class AuditTriggersOperation(Operation):
     """
 
     reversible = True
+    #: Whether forwards puts the triggers on; backwards does the other.
+    installs: ClassVar[bool]
 
     def __init__(
         self,
@@ -98,25 +102,6 @@ class AuditTriggersOperation(Operation):
     def state_forwards(self, app_label: str, state: Any) -> None:
         """No model changes."""
 
-    def install(self, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> None:
-        if self.applies_to(app_label, schema_editor):
-            sql = install_sql(self.table_literal, self.stamping, checks_columns=True)
-            schema_editor.execute(sql, params=None)
-
-    def remove(self, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> None:
-        if self.applies_to(app_label, schema_editor):
-            schema_editor.execute(remove_sql(self.table_literal), params=None)
-
-    def applies_to(self, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> bool:
-        connection = schema_editor.connection
-        return connection.vendor == "postgresql" and router.allow_migrate(
-            connection.alias, app_label
-        )
-
-
-class InstallAuditTriggers(AuditTriggersOperation):
-    """Put the triggers on a table that exists already; backwards takes them off again."""
-
     def database_forwards(
         self,
         app_label: str,
@@ -124,7 +109,7 @@ class InstallAuditTriggers(AuditTriggersOperation):
         from_state: Any,
         to_state: Any,
     ) -> None:
-        self.install(app_label, schema_editor)
+        self.carry_out(app_label, schema_editor, installs=self.installs)
 
     def database_backwards(
         self,
@@ -133,7 +118,27 @@ class InstallAuditTriggers(AuditTriggersOperation):
         from_state: Any,
         to_state: Any,
     ) -> None:
-        self.remove(app_label, schema_editor)
+        self.carry_out(app_label, schema_editor, installs=not self.installs)
+
+    def carry_out(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *, installs: bool
+    ) -> None:
+        connection = schema_editor.connection
+        if connection.vendor != "postgresql" or not router.allow_migrate(
+            connection.alias, app_label
+        ):
+            return
+        if installs:
+            sql = str(install_sql(self.table_literal, self.stamping, checks_columns=True))
+        else:
+            sql = remove_sql(self.table_literal)
+        schema_editor.execute(sql, params=None)
+
+
+class InstallAuditTriggers(AuditTriggersOperation):
+    """Put the triggers on a table that exists already; backwards takes them off again."""
+
+    installs = True
 
     def describe(self) -> str:
         return f"Install audit triggers on {self.place}"
@@ -146,23 +151,7 @@ class InstallAuditTriggers(AuditTriggersOperation):
 class RemoveAuditTriggers(AuditTriggersOperation):
     """Take off what InstallAuditTriggers put on; backwards puts it on again, so say the same."""
 
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        self.remove(app_label, schema_editor)
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        self.install(app_label, schema_editor)
+    installs = False
 
     def describe(self) -> str:
         return f"Remove audit triggers from {self.place}"

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
-from .catalog import reinstall
+from .repairs import reinstall
 
 
 class Reinstall(Operation):

@@ -7,14 +7,9 @@ from typing import Any
 
 from django.db import connection
 
-from django_audit_fields.triggers import (
-    ROLES,
-    TIME_ROLES,
-    Stamping,
-    install_sql,
-    quote_identifier,
-    quote_literal,
-)
+from django_audit_fields.quoting import quote_identifier, quote_literal
+from django_audit_fields.rules import ROLES, TIME_ROLES, Stamping
+from django_audit_fields.trigger_sql import install_sql
 
 ROLE_TYPES = {role: "timestamptz" if role in TIME_ROLES else "varchar(50)" for role in ROLES}
 

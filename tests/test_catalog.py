@@ -14,17 +14,13 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_audit_fields.catalog import (
-    COLUMNS_QUERY,
-    FUNCTIONS_QUERY,
-    TRIGGERS_QUERY,
-    coverage,
-    differences,
-    repair,
-    sql_tokens,
-)
+from django_audit_fields.catalog import coverage, differences
+from django_audit_fields.installed import COLUMNS_QUERY, FUNCTIONS_QUERY, TRIGGERS_QUERY, sql_tokens
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
-from django_audit_fields.triggers import Stamping, install_sql, quote_literal
+from django_audit_fields.quoting import quote_literal
+from django_audit_fields.repairs import repair
+from django_audit_fields.rules import Stamping
+from django_audit_fields.trigger_sql import install_sql
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,

@@ -5,7 +5,8 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
-from django_audit_fields.catalog import comment_facts, differences
+from django_audit_fields.catalog import differences
+from django_audit_fields.installed import comment_facts
 from django_audit_fields.operations import InstallAuditTriggers
 from tests.audited_tables import execute, row
 

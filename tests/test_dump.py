@@ -15,7 +15,9 @@ import pytest
 from django.db import connection
 
 from django_audit_fields.catalog import differences
-from django_audit_fields.triggers import ROLES, Stamping, install_sql, quote_literal
+from django_audit_fields.quoting import quote_literal
+from django_audit_fields.rules import ROLES, Stamping
+from django_audit_fields.trigger_sql import install_sql
 from tests.audited_tables import columns_sql
 
 SCHEMA = "dumped"

@@ -22,8 +22,9 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 
 from django_audit_fields import acting_as
-from django_audit_fields.catalog import differences, reinstall
+from django_audit_fields.catalog import differences
 from django_audit_fields.models import TimestampModel
+from django_audit_fields.repairs import reinstall
 from django_audit_fields.triggers import AuditTrigger
 from tests.audited_tables import (
     act_as,

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from django_audit_fields.catalog import differences, repair
+from django_audit_fields.catalog import differences
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
+from django_audit_fields.repairs import repair
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,

@@ -12,15 +12,9 @@ from django.db import connection
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from django_audit_fields.triggers import (
-    LABEL_ROLES,
-    ROLES,
-    TIME_ROLES,
-    Stamping,
-    install_sql,
-    quote_identifier,
-    quote_literal,
-)
+from django_audit_fields.quoting import quote_identifier, quote_literal
+from django_audit_fields.rules import LABEL_ROLES, ROLES, TIME_ROLES, Stamping
+from django_audit_fields.trigger_sql import install_sql
 
 EARLIER = datetime(2020, 1, 1, tzinfo=UTC)
 LATER = EARLIER + timedelta(seconds=1)
