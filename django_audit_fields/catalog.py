@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.apps import apps
@@ -23,6 +23,7 @@ from .rules import (
     MOVE_TRIGGER,
     TIME_ROLES,
     UPDATE_TRIGGER,
+    Rules,
     Stamping,
 )
 from .triggers import audit_fields_of, label_defaults, named_triggers
@@ -67,6 +68,12 @@ class Coverage:
     source: str | None
     differences: list[Difference]
     model: type[Model] | None = None
+    #: By event; None where no trigger of ours fires, or none that fills a label.
+    in_force: dict[str, Rules | None] = field(default_factory=dict)
+
+    @property
+    def expected_rules(self) -> Rules | None:
+        return self.stamping.rules if self.stamping else None
 
     @property
     def missing_columns(self) -> list[str]:
@@ -178,6 +185,7 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
             continue
         else:
             continue
+        entry.in_force = catalog.rules_in_force(table)
         entry.differences += [
             Difference(table.label, "columns", f"there is no column {column} to fill")
             for column in entry.missing_columns

@@ -15,12 +15,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .quoting import quote_identifier
 from .rules import (
+    EVENTS,
     FUNCTION_MARK,
     FUNCTION_PREFIX,
+    INSERT_TRIGGER,
     MOVE_TRIGGER,
     ROLES,
     SHARED_FUNCTIONS,
     TRIGGER_NAMES,
+    UPDATE_TRIGGER,
+    Rules,
     Stamping,
 )
 
@@ -291,6 +295,16 @@ class Catalog:
             if function and (columns := function.columns()):
                 return columns
         return None
+
+    def rules_in_force(self, table: Table) -> dict[str, Rules | None]:
+        """What INSERT and UPDATE are ruled by now; None where no trigger of ours fires."""
+        in_force = {}
+        for name in (INSERT_TRIGGER, UPDATE_TRIGGER):
+            trigger = table.triggers.get(name)
+            function = self.functions.get(trigger.function) if trigger else None
+            fires = trigger and trigger.is_enabled and function and function.is_ours
+            in_force[EVENTS[name]] = Rules.told_by(trigger.arguments) if trigger and fires else None
+        return in_force
 
     def own_rules(self, table: Table) -> tuple[bool | None, str | None]:
         """`strict` and `nobody` as the table's model or operation stated them."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import errors
 
 from .catalog import CompiledDefaults, Coverage, coverage, stamped_defaults
 from .installed import Catalog, Table
 from .quoting import quote_identifier, quote_literal
-from .rules import Stamping
+from .rules import FUNCTION_MARK, FUNCTION_PREFIX, Stamping
 from .trigger_sql import drop_unused_functions_sql, install_sql
 
 
 def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str]:
     """The statements that make a table what the code would install."""
     table = entry.table
-    if entry.missing_columns:
-        return  # for a person to decide: which column is meant, or whether the triggers are
     for trigger in table.triggers.values():
         if trigger.name not in table.trigger_names:
             yield f"DROP TRIGGER {quote_identifier(trigger.name)} ON {table.sql}"
@@ -37,15 +37,78 @@ def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str
         )
 
 
-def repair(connection: BaseDatabaseWrapper) -> list[Coverage]:
-    """Bring every table in line, and answer those that were not."""
-    repaired = [entry for entry in coverage(connection) if entry.differences]
-    for entry in repaired:
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A table that was not in line, and what became of it."""
+
+    entry: Coverage
+    #: Why it is as it was before, and what to do about it; None when it is in line now.
+    fault: str | None = None
+    cure: str | None = None
+
+
+def repair(connection: BaseDatabaseWrapper) -> list[Repair]:
+    """Bring every table in line that can be, each wholly or not at all."""
+    repairs = []
+    for entry in coverage(connection):
+        if entry.missing_columns:
+            fault = f"no column {', '.join(entry.missing_columns)}"
+            repairs.append(Repair(entry, fault, MISSING_COLUMNS_CURE))
+        elif entry.differences:
+            repairs.append(repair_table(connection, entry))
+    return repairs
+
+
+def repair_table(connection: BaseDatabaseWrapper, entry: Coverage) -> Repair:
+    try:
         # Table by table, so that no lock is held longer than its repair takes.
         with connection.schema_editor() as editor:
             for statement in repair_sql(connection, entry):
                 editor.execute(statement, params=None)
-    return repaired
+    except DatabaseError as error:
+        # Another table may be another role's, or free of locks; a lost connection is lost for all.
+        if not connection.is_usable():
+            raise
+        cause = error.__cause__
+        fault = str(error).partition("\n")[0]
+        if isinstance(cause, errors.InsufficientPrivilege):
+            return Repair(entry, fault, ownership_cure(connection, entry.table))
+        if isinstance(cause, (errors.LockNotAvailable, errors.DeadlockDetected)):
+            return Repair(entry, fault, "Run it again when others have let go of the table.")
+        return Repair(entry, fault, "Put right what PostgreSQL names, and run it again.")
+    return Repair(entry)
+
+
+MISSING_COLUMNS_CURE: Final = (
+    "Name the column again as it was, or have a migration remove the triggers and add them anew."
+)
+
+OWNERS_QUERY: Final = """
+    SELECT DISTINCT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(owner))
+    FROM (
+        SELECT relowner FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%(table)s)
+        UNION ALL
+        SELECT proowner FROM pg_catalog.pg_proc
+        JOIN pg_catalog.pg_namespace ON pg_namespace.oid = pronamespace
+        WHERE nspname = %(schema)s AND pg_catalog.starts_with(proname, %(prefix)s)
+            AND pronargs = 0 AND strpos(prosrc, %(mark)s) > 0
+    ) AS owners (owner)
+    WHERE NOT pg_catalog.pg_has_role(owner, 'USAGE')
+    ORDER BY 1
+"""
+
+
+def ownership_cure(connection: BaseDatabaseWrapper, table: Table) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.quote_ident(current_user)")
+        (role,) = cursor.fetchone()
+        parameters = {"prefix": FUNCTION_PREFIX, "mark": FUNCTION_MARK}
+        cursor.execute(OWNERS_QUERY, {"table": table.sql, "schema": table.schema, **parameters})
+        owners = ", ".join(owner for (owner,) in cursor.fetchall())
+    if not owners:
+        grant = f"GRANT CREATE ON SCHEMA {quote_identifier(table.schema)} TO {role}"
+        return f"Run it as a role that may, perhaps after {grant}."
+    return f"Run it as {owners}, or after GRANT {owners} TO {role}."
 
 
 def reinstall(connection: BaseDatabaseWrapper) -> None:
@@ -63,8 +126,9 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
             continue
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class "
-                "WHERE oid = pg_catalog.to_regclass(%s)",
+                "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') "
+                "AND pg_catalog.has_schema_privilege(relnamespace, 'CREATE') "
+                "FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)",
                 [table.sql],
             )
             if cursor.fetchone() == (True,):

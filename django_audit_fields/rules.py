@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from .conf import ACTOR_VARIABLE, audit_settings
+from .conf import ACTOR_VARIABLE, NOBODY_MODES, audit_settings
 from .quoting import (
     BYTEWISE,
     MAX_IDENTIFIER_BYTES,
@@ -58,6 +58,30 @@ def journey_sql(depth: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What the settings, a model or an operation may choose, as it came to a trigger."""
+
+    nobody: str
+    #: None where nobody is not stamped with it.
+    fallback: str | None
+    strict: bool
+
+    @classmethod
+    def told_by(cls, arguments: Sequence[str]) -> Rules | None:
+        """From a trigger's arguments; None for one that fills no label."""
+        if len(arguments) < 3:
+            return None
+        fallback, nobody, strict, *_ = arguments
+        # The function takes whatever it does not know for the fallback, and for lenient.
+        nobody = nobody if nobody in NOBODY_MODES else "fallback"
+        return cls(nobody, fallback if nobody == "fallback" else None, strict == "strict")
+
+    def __str__(self) -> str:
+        fallback = "" if self.fallback is None else f" fallback={self.fallback!r}"
+        return f"nobody={self.nobody}{fallback}{' strict' if self.strict else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Stamping:
     """What the triggers of one table do: in which columns, under which rules, settings resolved."""
 
@@ -99,6 +123,10 @@ class Stamping:
         ending = f"_{digest(text)}"
         kept = (FUNCTION_PREFIX + readable).encode()[: MAX_IDENTIFIER_BYTES - len(ending)]
         return kept.decode(errors="ignore") + ending
+
+    @property
+    def rules(self) -> Rules | None:
+        return Rules.told_by(self.arguments(is_partitioned=False))
 
     def arguments(self, *, is_partitioned: bool) -> tuple[str, ...]:
         """What the function finds in TG_ARGV; a release may append to it, never rearrange."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,7 +24,8 @@ class Command(BaseCommand):
             "action",
             choices=("list", "check", "install"),
             help="list: every table with audit columns. check: what differs from what the code "
-            "would install; exits 1 on any difference. install: repair what differs.",
+            "would install; exits 1 on any difference. install: repair what differs; exits 1 when "
+            "a table cannot be.",
         )
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="the alias to look at")
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -46,7 +48,7 @@ class Command(BaseCommand):
             self.print_json([described(entry) for entry in entries])
             return
         for entry in entries:
-            facts = [entry.table.label, entry.status, entry.source or "", rules_of(entry)]
+            facts = [entry.table.label, entry.status, entry.source or "", *rules_of(entry)]
             self.stdout.write("  ".join(fact for fact in facts if fact))
 
     def compare(self, connection: BaseDatabaseWrapper, *, as_json: bool) -> None:
@@ -60,32 +62,53 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def install(self, connection: BaseDatabaseWrapper, *, as_json: bool) -> None:
-        repaired = repair(connection)
+        repairs = repair(connection)
         if as_json:
-            self.print_json([described(entry) for entry in repaired])
-            return
-        for entry in repaired:
-            for difference in entry.differences:
-                outcome = "not repaired" if entry.missing_columns else "repaired"
-                self.stdout.write(f"{difference}: {outcome}")
+            self.print_json(
+                [
+                    {**described(done.entry), "fault": done.fault, "cure": done.cure}
+                    for done in repairs
+                ]
+            )
+        else:
+            for done in repairs:
+                outcome = "repaired" if done.fault is None else "not repaired"
+                for difference in done.entry.differences:
+                    self.stdout.write(f"{difference}: {outcome}")
+                if done.fault is not None:
+                    self.stdout.write(f"{done.entry.table.label}: {done.fault}. {done.cure}")
+        if any(done.fault is not None for done in repairs):
+            sys.exit(1)
 
     def print_json(self, content: list[dict[str, Any]]) -> None:
         self.stdout.write(json.dumps(content, indent=2))
 
 
-def rules_of(entry: Coverage) -> str:
-    if entry.stamping is None:
-        return ""
-    rules = [f"nobody={entry.stamping.nobody}"]
-    if entry.stamping.nobody == "fallback":
-        rules.append(f"fallback={entry.stamping.fallback!r}")
-    if entry.stamping.strict:
-        rules.append("strict")
-    return " ".join(rules)
+def rules_of(entry: Coverage) -> Iterator[str]:
+    """The rules in force, and after them the expected ones where they are others."""
+    expected = entry.expected_rules
+    in_force = set(entry.in_force.values())
+    if in_force == {expected}:
+        yield "" if expected is None else str(expected)
+    elif expected is not None or in_force - {None}:
+        texts = {event: str(rules or "no trigger") for event, rules in entry.in_force.items()}
+        if len(in_force) == 1:
+            yield texts["INSERT"]
+        else:
+            yield "; ".join(f"{event}: {text}" for event, text in texts.items())
+        yield f"expected: {expected or 'no labels'}"
 
 
 def described(entry: Coverage) -> dict[str, Any]:
     stamping = entry.stamping
+    expected = entry.expected_rules
+    in_force = {
+        event: dataclasses.asdict(rules) if rules else None
+        for event, rules in entry.in_force.items()
+    }
+    agreed = set(entry.in_force.values())
+    rules = agreed.pop() if len(agreed) == 1 else None
+    differs = bool(agreed) or rules != expected
     return {
         "table": entry.table.label,
         "schema": entry.table.schema,
@@ -95,8 +118,10 @@ def described(entry: Coverage) -> dict[str, Any]:
         "triggers": sorted(entry.table.triggers),
         "function": stamping.function_name if stamping else None,
         "columns": dict(stamping.columns) if stamping else None,
-        "fallback": stamping.fallback if stamping else None,
-        "nobody": stamping.nobody if stamping else None,
-        "strict": stamping.strict if stamping else None,
+        "nobody": rules and rules.nobody,
+        "fallback": rules and rules.fallback,
+        "strict": rules and rules.strict,
+        "in_force": in_force,
+        "expected": dataclasses.asdict(expected) if expected and differs else None,
         "differences": [dataclasses.asdict(difference) for difference in entry.differences],
     }
