@@ -26,7 +26,7 @@ from .rules import (
     Rules,
     Stamping,
 )
-from .triggers import audit_fields_of, label_defaults, named_triggers
+from .triggers import AuditTrigger, audit_fields_of, label_defaults, named_triggers
 
 #: Bits of pg_trigger.tgtype: for each row, before, on insert, update or delete.
 TRIGGER_TYPES: Final = {
@@ -136,6 +136,17 @@ def tables_of_migrations() -> set[str]:
         for migration in loader.disk_migrations.values()
         for operation in audit_operations(migration.operations)
         if isinstance(operation, InstallAuditTriggers)
+    }
+
+
+def models_of_migrations() -> dict[str, bool]:
+    """Whether the migrations on disk give a model an `AuditTrigger`, by its lower-case label."""
+    state = MigrationLoader(None, ignore_no_migrations=True).project_state()
+    return {
+        f"{app_label}.{model_name}": any(
+            isinstance(entry, AuditTrigger) for entry in model.options.get("constraints", ())
+        )
+        for (app_label, model_name), model in state.models.items()
     }
 
 

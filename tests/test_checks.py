@@ -246,6 +246,38 @@ def test_unmanaged_model_that_a_migration_covers_passes(monkeypatch):
 
 
 @isolate_apps("tests.testapp")
+def test_the_operation_that_an_unmanaged_model_needs_is_spelled_out(monkeypatch):
+    """With the schema and the columns that its table has."""
+
+    class Charge(TimestampModel):
+        created_at = None
+        updated_by = models.CharField(max_length=50, db_column="changer")
+
+        class Meta:
+            app_label = "testapp"
+            managed = False
+            db_table = '"legacy"."old_charge"'
+
+    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
+    (warning,) = checks.check_unmanaged()
+    arguments = "'old_charge', schema='legacy', created_at=None, updated_by='changer'"
+    assert warning.hint == f"Add InstallAuditTriggers({arguments}) to a migration."
+
+
+@isolate_apps("tests.testapp")
+def test_a_model_that_was_managed_once_passes(monkeypatch):
+    """Its trigger is from then: nothing has taken it off."""
+
+    class Note(TimestampModel):
+        class Meta:
+            app_label = "triggersapp"
+            managed = False
+
+    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Note])
+    assert checks.check_unmanaged() == []
+
+
+@isolate_apps("tests.testapp")
 def test_columns_that_cannot_hold_what_they_should_are_named(monkeypatch):
     """A foreign key to the user is the usual one; it would fail at the first write."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.db import IntegrityError, connection, migrations, models, transaction
 from django.db.migrations.autodetector import MigrationAutodetector
@@ -21,7 +22,7 @@ from django.db.migrations.writer import MigrationWriter
 from django.test import override_settings
 from django.test.utils import isolate_apps
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, catalog, checks
 from django_audit_fields.catalog import differences
 from django_audit_fields.models import TimestampModel
 from django_audit_fields.repairs import reinstall
@@ -258,6 +259,56 @@ def test_unmanaged_models_get_nothing(define: Any) -> None:
     """Django's autodetector ignores their constraints."""
     model = define("Thing", meta={"managed": False})
     assert model._meta.constraints == []
+
+
+def test_a_model_that_becomes_managed_needs_a_second_makemigrations(
+    define: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django adds constraints to models that were managed before; a check says so meanwhile."""
+    model = define("Thing", meta={"managed": False})
+    unmanaged = state_of(model)
+    with isolate_apps("tests.triggersapp"):
+        model = define("Thing")
+        managed = state_of(model)
+    first = migration_between(unmanaged, managed)
+    assert kinds_of(first) == ["AlterModelOptions"]
+    between = forwards(first, unmanaged)
+    execute("CREATE TABLE triggersapp_thing (LIKE triggersapp_note INCLUDING ALL)")
+    known = {"triggersapp.thing": False}
+    monkeypatch.setattr(checks, "models_of_migrations", lambda: known)
+    monkeypatch.setattr(catalog.apps, "get_models", lambda **kwargs: [model])
+    (warning,) = run_checks(tags=[Tags.database], databases=["default"])
+    assert (warning.id, warning.msg) == (
+        "django_audit_fields.W007",
+        "No migration gives triggersapp.Thing its trigger.",
+    )
+    assert "needs a second run" in str(warning.hint)
+    second = migration_between(between, managed)
+    assert kinds_of(second) == ["AddConstraint"]
+    known["triggersapp.thing"] = True
+    assert {found.id for found in run_checks(tags=[Tags.database], databases=["default"])} == {
+        "django_audit_fields.W010"
+    }
+    reached = forwards(second, between)
+    assert triggers_on("triggersapp_thing") == BOTH
+    assert run_checks(tags=[Tags.database], databases=["default"]) == []
+    assert kinds_of(migration_between(reached, managed)) == []
+
+
+def test_a_model_that_is_managed_no_more_keeps_its_trigger(define: Any) -> None:
+    """One makemigrations, which takes nothing off; and one more when it is managed again."""
+    managed = state_of(define("Thing"))
+    forwards(migration_between(ProjectState(), managed), ProjectState())
+    with isolate_apps("tests.triggersapp"):
+        unmanaged = state_of(define("Thing", meta={"managed": False}))
+    freed = migration_between(managed, unmanaged)
+    assert kinds_of(freed) == ["AlterModelOptions"]
+    between = forwards(freed, managed)
+    assert triggers_on("triggersapp_thing") == BOTH
+    assert kinds_of(migration_between(between, unmanaged)) == []
+    again = migration_between(between, managed)
+    assert kinds_of(again) == ["AlterModelOptions"]
+    assert kinds_of(migration_between(forwards(again, between), managed)) == []
 
 
 def test_a_table_with_rows_becomes_audited_in_one_migration(define: Any) -> None:
