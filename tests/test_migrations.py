@@ -273,7 +273,7 @@ def test_a_model_that_becomes_managed_needs_a_second_makemigrations(
     first = migration_between(unmanaged, managed)
     assert kinds_of(first) == ["AlterModelOptions"]
     between = forwards(first, unmanaged)
-    execute("CREATE TABLE triggersapp_thing (LIKE triggersapp_note INCLUDING ALL)")
+    execute("CREATE TABLE triggersapp_thing (LIKE testapp_item INCLUDING ALL)")
     known = {"triggersapp.thing": False}
     monkeypatch.setattr(checks, "models_of_migrations", lambda: known)
     monkeypatch.setattr(catalog.apps, "get_models", lambda **kwargs: [model])
