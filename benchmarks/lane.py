@@ -44,12 +44,22 @@ class Lane:
     def build(self, number: int) -> Any:
         return self.model(name=NAMES[number % 10_000], amount=number, note="as ordered")
 
-    def change(self, order: Any) -> None:
-        order.amount += 1
+    def fill(self, orders: list[Any]) -> None:
+        """Have rows to work on, off the clock."""
+        self.model._default_manager.bulk_create(orders)
 
     def change_all(self, orders: list[Any]) -> None:
         for order in orders:
             order.amount += 1
+
+    def create(self, order: Any) -> None:
+        order.save()
+
+    def save(self, order: Any) -> None:
+        order.save()
+
+    def save_amount(self, order: Any) -> None:
+        order.save(update_fields=["amount", *self.stamped_fields])
 
     def bulk_create(self, orders: list[Any]) -> None:
         self.model._default_manager.bulk_create(orders)

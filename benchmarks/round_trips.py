@@ -65,18 +65,18 @@ def main() -> None:
             return relay.trips - before
 
         with lane.acting():
-            found = {"save() of a new row, autocommit": counted(order.save)}
-            lane.change(order)
-            found["save() of a loaded row, autocommit"] = counted(order.save)
+            found = {"save() of a new row, autocommit": counted(lambda: lane.create(order))}
+            lane.change_all([order])
+            found["save() of a loaded row, autocommit"] = counted(lambda: lane.save(order))
             found["save() in a transaction of its own"] = counted(
-                transaction.atomic(lane.build(2).save)
+                transaction.atomic(lambda: lane.create(lane.build(2)))
             )
             orders = [lane.build(number) for number in range(10)]
 
             @transaction.atomic
             def save_all() -> None:
                 for order in orders:
-                    order.save()
+                    lane.create(order)
 
             found["ten times save() in a transaction"] = counted(save_all)
             found["update()"] = counted(lane.update)

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
+from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -50,7 +51,7 @@ def vacuum(lane: Lane) -> None:
 
 def fill(lane: Lane, number: int) -> list:
     empty(lane)
-    lane.model._default_manager.bulk_create([lane.build(n) for n in range(number)])
+    lane.fill([lane.build(n) for n in range(number)])
     vacuum(lane)
     return list(lane.model._default_manager.order_by("pk"))
 
@@ -60,7 +61,7 @@ def save_all(
     clock: Clock,
     orders: list,
     block: Callable[[], AbstractContextManager],
-    names: list[str] | None = None,
+    save: Callable[[Any], None],
 ) -> None:
     """Save the orders inside `block`, the first few off the clock.
 
@@ -71,17 +72,18 @@ def save_all(
     with lane.acting():
         with block():
             for order in orders[:WARMING]:
-                order.save(update_fields=names)
+                save(order)
         with clock.running(is_warm=True), block():
             for order in orders[WARMING:]:
-                order.save(update_fields=names)
+                save(order)
 
 
 def insert(
     lane: Lane, clock: Clock, block: Callable[[], AbstractContextManager] = nullcontext
 ) -> None:
     empty(lane)
-    save_all(lane, clock, [lane.build(number) for number in range(WARMING + SAVES)], block)
+    orders = [lane.build(number) for number in range(WARMING + SAVES)]
+    save_all(lane, clock, orders, block, lane.create)
 
 
 def insert_in_transaction(lane: Lane, clock: Clock) -> None:
@@ -95,22 +97,23 @@ def insert_each_in_transaction(lane: Lane, clock: Clock) -> None:
     with lane.acting():
         for order in orders[:WARMING]:
             with transaction.atomic():
-                order.save()
+                lane.create(order)
         with clock.running(is_warm=True):
             for order in orders[WARMING:]:
                 with transaction.atomic():
-                    order.save()
+                    lane.create(order)
 
 
 def update(
     lane: Lane,
     clock: Clock,
     block: Callable[[], AbstractContextManager] = nullcontext,
-    names: list[str] | None = None,
+    *,
+    some_fields: bool = False,
 ) -> None:
     orders = fill(lane, WARMING + SAVES)
     lane.change_all(orders)
-    save_all(lane, clock, orders, block, names)
+    save_all(lane, clock, orders, block, lane.save_amount if some_fields else lane.save)
 
 
 def update_in_transaction(lane: Lane, clock: Clock) -> None:
@@ -118,11 +121,11 @@ def update_in_transaction(lane: Lane, clock: Clock) -> None:
 
 
 def update_fields(lane: Lane, clock: Clock) -> None:
-    update(lane, clock, names=["amount", *lane.stamped_fields])
+    update(lane, clock, some_fields=True)
 
 
 def update_fields_in_transaction(lane: Lane, clock: Clock) -> None:
-    update(lane, clock, transaction.atomic, ["amount", *lane.stamped_fields])
+    update(lane, clock, transaction.atomic, some_fields=True)
 
 
 def bulk_create(lane: Lane, clock: Clock) -> None:
