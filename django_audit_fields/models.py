@@ -16,6 +16,7 @@ from .actors import is_preserving, preserve_audit_fields
 from .conf import audit_settings
 from .fields import AuditActorField, AuditTimeField
 from .querysets import AuditQuerySet
+from .relations import RelatingManager
 from .stamping import (
     REMEMBERED,
     actor_unheard,
@@ -44,7 +45,7 @@ from .triggers import attach_trigger
 
 __all__ = ["AuditManager", "AuditQuerySet", "TimestampModel"]
 
-AuditManager = models.Manager.from_queryset(AuditQuerySet)
+AuditManager = RelatingManager.from_queryset(AuditQuerySet)
 
 
 class TimestampModel(models.Model):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
@@ -14,45 +13,29 @@ from django.db.models.constants import OnConflict
 from django.utils import timezone
 
 from .actors import NoActorError, is_preserving, label_for
+from .relations import RelatingManager
 from .stamping import (
     AUDIT_NAMES,
     Memory,
+    Stamp,
     audit_names,
+    bulk_stamp,
     fill_missing,
     forget_unread,
-    is_stamped_by_trigger,
-    next_time,
     recall,
     remember,
     require_actor,
     required_actor,
     row_as_given,
+    stamp_for,
+    stamp_of_call,
     stamped,
+    tell,
     updated_names,
     write_back,
 )
 
 _Model = TypeVar("_Model", bound=models.Model)
-
-
-class Stamp(NamedTuple):
-    """One actor and one time for all the rows of a call."""
-
-    updated_at: datetime
-    updated_by: str
-
-
-#: The stamp of the `bulk_update` that is under way, which writes through `update`.
-_bulk_stamp: ContextVar[Stamp | None] = ContextVar("audit_bulk_stamp", default=None)
-
-
-@contextlib.contextmanager
-def bulk_stamp(stamp: Stamp) -> Iterator[None]:
-    token = _bulk_stamp.set(stamp)
-    try:
-        yield
-    finally:
-        _bulk_stamp.reset(token)
 
 
 class AuditQuerySet(models.QuerySet[_Model]):
@@ -70,10 +53,20 @@ class AuditQuerySet(models.QuerySet[_Model]):
         """Rows created or changed at `when` or later."""
         return self.filter(updated_at__gte=when)
 
+    if not TYPE_CHECKING:  # django-stubs knows what Django's own answers
+
+        @classmethod
+        def as_manager(cls):
+            manager = RelatingManager.from_queryset(cls)()
+            manager._built_with_as_manager = True  # Django asks when it deconstructs a manager
+            return manager
+
+        as_manager.__func__.queryset_only = True
+
     def update(self, **kwargs: Any) -> int:
         if not kwargs or not audit_names(self.model) or is_preserving():
             return super().update(**kwargs)
-        stamp = _bulk_stamp.get() or Stamp(timezone.now(), required_actor(self.model))
+        stamp = stamp_of_call() or Stamp(timezone.now(), required_actor(self.model))
         values = {name: value for name, value in kwargs.items() if name not in AUDIT_NAMES}
         values.update((name, getattr(stamp, name)) for name in updated_names(self.model))
         return super().update(**values)
@@ -216,18 +209,10 @@ class AuditQuerySet(models.QuerySet[_Model]):
         kept = [name for name in fields if name not in AUDIT_NAMES]
         # Only audit columns named: not the caller's to set, but the rows are touched all the same.
         fields = kept or (fields and sorted(updated_names(self.model))[:1])
-        floors = [updated_at for *_, updated_at in memories if updated_at is not None]
-        stamp = Stamp(next_time(max(floors, default=None)), required_actor(self.model))
+        stamp = stamp_for(self.model, memories)
         with bulk_stamp(stamp):
             count = super().bulk_update(objs, fields, batch_size)
-        trigger_decides = is_stamped_by_trigger(self.model, self.db)
-        row: dict[str, Any] = {"updated_by": stamp.updated_by}
-        for obj, memory in zip(objs, memories, strict=True):
-            pk, row["created_at"], row["created_by"], updated_at = memory
-            # Never loaded, the row may be ahead of this host's clock.
-            is_known = updated_at is not None or not trigger_decides
-            row["updated_at"] = stamp.updated_at if is_known else None
-            write_back(obj, row, pk)
+        tell(objs, memories, stamp, self.db)
         return count
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from django.db import connections, models
 from django.utils import timezone
@@ -221,6 +221,50 @@ def write_back(instance: models.Model, row: dict[str, Any], pk: Any) -> None:
         row["created_by"],
         row["updated_at"],
     )
+
+
+class Stamp(NamedTuple):
+    """One actor and one time for all the rows of a call."""
+
+    updated_at: datetime
+    updated_by: str
+
+
+#: The stamp of the call that is under way and writes through `AuditQuerySet.update`.
+_bulk_stamp: ContextVar[Stamp | None] = ContextVar("audit_bulk_stamp", default=None)
+stamp_of_call: Final = _bulk_stamp.get
+
+
+@contextlib.contextmanager
+def bulk_stamp(stamp: Stamp) -> Iterator[None]:
+    token = _bulk_stamp.set(stamp)
+    try:
+        yield
+    finally:
+        _bulk_stamp.reset(token)
+
+
+def stamp_for(model: type[models.Model], memories: Iterable[Memory]) -> Stamp:
+    """What to stamp the rows with of which this is known."""
+    floors = [updated_at for *_, updated_at in memories if updated_at is not None]
+    return Stamp(next_time(max(floors, default=None)), required_actor(model))
+
+
+def tell(
+    instances: Sequence[models.Model],
+    memories: Sequence[Memory],
+    stamp: Stamp | None,
+    using: str | None,
+) -> None:
+    """Have instances equal their rows, which were stamped; None is not known with what."""
+    row: dict[str, Any] = {"updated_at": None, "updated_by": stamp and stamp.updated_by}
+    for instance, memory in zip(instances, memories, strict=True):
+        pk, row["created_at"], row["created_by"], floor = memory
+        if stamp is not None:
+            # Never loaded, the row may be ahead of this host's clock.
+            is_known = floor is not None or not is_stamped_by_trigger(type(instance), using)
+            row["updated_at"] = stamp.updated_at if is_known else None
+        write_back(instance, row, pk)
 
 
 def next_time(floor: datetime | None) -> datetime:

@@ -2,13 +2,14 @@
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import IntegrityError, connection, transaction
+from django import forms
+from django.db import connection, transaction
 from django.test import override_settings
 
 from django_audit_fields import NoActorError, acting_as, preserve_audit_fields
-from tests.database import needs_trigger, people_of, row_of
+from tests.database import people_of, row_of
 from tests.factories import FORGED, ItemFactory
-from tests.oddapp.models import Refusing, RefusingChild, RefusingChildProxy, Thing
+from tests.oddapp.models import Refusing, RefusingChild, RefusingChildProxy, RefusingLink, Thing
 from tests.testapp.models import Item
 
 pytestmark = pytest.mark.django_db
@@ -17,13 +18,30 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def one():
     with acting_as("maker"):
-        return Refusing.objects.create(name="one", code="one")
+        one = Refusing.objects.create(name="one", code="one")
+        one.parent = one
+        one.save()
+        return one
 
 
 @pytest.fixture
 def child():
     with acting_as("maker"):
         return RefusingChild.objects.create(name="child", extra="x")
+
+
+@pytest.fixture
+def thing():
+    with acting_as("maker"):
+        return Thing.objects.create(name="thing")
+
+
+def save_formset(one):
+    factory = forms.modelformset_factory(Refusing, fields=["name"], extra=1)
+    data = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 0, "form-0-name": "new"}
+    formset = factory(data, queryset=Refusing.objects.none())
+    assert formset.is_valid()
+    formset.save()
 
 
 def arun(method, *args, **kwargs):
@@ -82,6 +100,26 @@ WRITES = [
     pytest.param(lambda one: one.children.bulk_create([Refusing()]), id="related-bulk_create"),
     pytest.param(lambda one: one.children.update(name="x"), id="related-update"),
     pytest.param(lambda one: one.children.clear(), id="related-clear"),
+    pytest.param(lambda one: one.children.clear(bulk=False), id="related-clear-saving"),
+    pytest.param(lambda one: one.children.remove(one), id="related-remove"),
+    pytest.param(lambda one: one.children.remove(one, bulk=False), id="related-remove-saving"),
+    pytest.param(lambda one: arun(one.children.aremove, one), id="related-aremove"),
+    pytest.param(lambda one: one.children.add(one), id="related-add"),
+    pytest.param(lambda one: one.children.add(one, bulk=False), id="related-add-saving"),
+    pytest.param(lambda one: arun(one.children.aadd, one), id="related-aadd"),
+    pytest.param(lambda one: one.children.set([]), id="related-set"),
+    pytest.param(lambda one: one.children.set([], bulk=False), id="related-set-saving"),
+    pytest.param(lambda one: one.children.set([one], clear=True), id="related-set-clear"),
+    pytest.param(lambda one: arun(one.children.aset, []), id="related-aset"),
+    pytest.param(lambda one: arun(one.children.acreate), id="related-acreate"),
+    pytest.param(
+        lambda one: arun(one.children.aget_or_create, name="new"), id="related-aget_or_create"
+    ),
+    pytest.param(
+        lambda one: arun(one.children.aupdate_or_create, name="new"),
+        id="related-aupdate_or_create",
+    ),
+    pytest.param(save_formset, id="formset"),
     pytest.param(
         lambda one: RefusingChild.objects.create(name="x", extra="y"), id="child-table-create"
     ),
@@ -163,17 +201,50 @@ def test_settings_refuse_for_every_model():
         assert not connection.needs_rollback
 
 
-@needs_trigger
-def test_django_opens_blocks_of_its_own_for_some_related_writes(one):
-    """`add` and `set` write past our manager, or inside a block: those want a savepoint."""
+LINKS = [
+    pytest.param(lambda one, thing: one.things.add(thing), id="add"),
+    pytest.param(lambda one, thing: one.things.set([thing]), id="set"),
+    pytest.param(lambda one, thing: one.things.create(name="new"), id="create"),
+    pytest.param(lambda one, thing: one.things.get_or_create(name="new"), id="get_or_create"),
+    pytest.param(lambda one, thing: one.things.update_or_create(name="new"), id="update_or_create"),
+    pytest.param(lambda one, thing: thing.refusing_set.add(one), id="reverse-add"),
+    pytest.param(lambda one, thing: thing.refusing_set.set([one], clear=True), id="reverse-set"),
+    pytest.param(lambda one, thing: arun(one.things.aadd, thing), id="aadd"),
+    pytest.param(lambda one, thing: arun(one.things.aset, [thing]), id="aset"),
+    pytest.param(lambda one, thing: arun(one.things.acreate, name="new"), id="acreate"),
+]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_by_nobody_is_refused_and_the_transaction_stays_usable(one, thing, link):
+    """The rows of the table between refuse; what was written on the way to it is undone."""
+    with transaction.atomic():
+        with pytest.raises(NoActorError, match=r"oddapp\.Refusing"):
+            link(one, thing)
+        assert not connection.needs_rollback
+        Item.objects.create(name="afterwards")
+    assert Item.objects.filter(name="afterwards").exists()
+    assert not one.things.exists()
+    assert list(Thing.objects.all()) == [thing]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_by_somebody_is_not_refused(one, thing, link):
+    """The same writes, with somebody acting."""
+    with acting_as("linker"):
+        link(one, thing)
+    assert people_of(RefusingLink.objects.get()) == ("linker", "linker")
+
+
+def test_what_there_is_nothing_to_write_for_is_not_refused(one, thing):
+    """Nobody may ask for what is there already."""
     with acting_as("maker"):
-        thing = Thing.objects.create()
-    for write, error in (
-        (lambda: one.children.add(one), IntegrityError),  # from the trigger
-        (lambda: one.children.set([one]), IntegrityError),
-        (lambda: one.things.add(thing), NoActorError),
-    ):
-        with pytest.raises(error), transaction.atomic():
-            write()
-    assert not connection.needs_rollback
-    assert people_of(one) == ("maker", "maker")
+        one.things.add(thing)
+    made = row_of(one)
+    one.things.add(thing)
+    one.things.set([thing])
+    one.children.set([one])
+    one.children.add()
+    one.children.remove()
+    assert one.things.get_or_create(name="thing") == (thing, False)
+    assert row_of(one) == made

@@ -1,22 +1,36 @@
 """Writes that reach a row through another one: related managers, deletion, inheritance."""
 
 import pytest
-from django.db import IntegrityError, transaction
+from asgiref.sync import async_to_sync
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, preserve_audit_fields
 from tests.database import assert_equals_row, needs_trigger, people_of, row_of
-from tests.factories import ItemFactory, PartFactory
-from tests.oddapp.models import BasedNote, Note, RefusingChild, RefusingChildProxy, Thing
-from tests.testapp.models import Item, Part, SpecialItem
+from tests.factories import LONG_AGO, ItemFactory, PartFactory
+from tests.oddapp.models import (
+    BasedNote,
+    Comment,
+    Commented,
+    Listed,
+    Note,
+    RefusingChild,
+    RefusingChildProxy,
+    Thing,
+)
+from tests.testapp.models import Item, Part, SpecialItem, Tag, Tagging
 
 pytestmark = pytest.mark.django_db
 
 MOVES = [
     pytest.param(lambda item, part: item.parts.add(part, bulk=False), id="add-one-by-one"),
     pytest.param(lambda item, part: item.parts.set([part], bulk=False), id="set-one-by-one"),
-    # These two update through the base manager, which knows nothing of the columns.
-    pytest.param(lambda item, part: item.parts.add(part), id="add", marks=needs_trigger),
-    pytest.param(lambda item, part: item.parts.set([part]), id="set", marks=needs_trigger),
+    pytest.param(lambda item, part: item.parts.add(part), id="add"),
+    pytest.param(lambda item, part: item.parts.set([part]), id="set"),
+    pytest.param(lambda item, part: item.parts.set([part], clear=True), id="set-clear"),
+    pytest.param(lambda item, part: async_to_sync(item.parts.aadd)(part), id="aadd"),
+    pytest.param(lambda item, part: async_to_sync(item.parts.aset)([part]), id="aset"),
 ]
 
 
@@ -28,34 +42,175 @@ def test_related_manager_stamps_those_it_takes(move):
     with acting_as("mover"):
         move(item, part)
     assert people_of(part) == ("maker", "mover")
+    assert_equals_row(part)
     assert Part.objects.get() in item.parts.all()
 
 
 @pytest.mark.parametrize("bulk", [True, False])
-@pytest.mark.parametrize("leave", ["remove", "clear", "set"])
+@pytest.mark.parametrize("leave", ["remove", "aremove", "clear", "set"])
 def test_related_manager_stamps_those_it_gives_up(leave, bulk):
-    """The rows are updated through our own queryset, or saved."""
+    """The rows are updated through our own queryset, or saved; what was handed over knows it."""
     with acting_as("maker"):
         item = ItemFactory()
         part = PartFactory(item=item)
-    arguments = {"remove": [part], "clear": [], "set": [[]]}[leave]
+    arguments = {"clear": [], "set": [[]]}.get(leave, [part])
+    write = getattr(item.parts, leave)
     with acting_as("mover"):
-        getattr(item.parts, leave)(*arguments, bulk=bulk)
+        (async_to_sync(write) if leave == "aremove" else write)(*arguments, bulk=bulk)
     assert people_of(part) == ("maker", "mover")
     assert not item.parts.exists()
+    if leave.endswith("remove"):
+        assert_equals_row(part)
 
 
-def test_instances_that_were_added_in_bulk_keep_what_they_knew():
-    """Nothing hands them the new values; saved or read again, they are right."""
+def test_adding_in_bulk_takes_one_statement():
+    """The instances are told without being asked for."""
+    with acting_as("maker"):
+        item, parts = ItemFactory(), PartFactory.create_batch(3, item=None)
+    with acting_as("mover"), CaptureQueriesContext(connection) as queries:
+        item.parts.add(*parts)
+        assert {part.updated_by for part in parts} == {"mover"}
+        assert {part.updated_at for part in parts} == {parts[0].updated_at}
+    assert len(queries) == 1
+    for part in parts:
+        assert part.item == item
+        assert_equals_row(part)
+
+
+def test_what_was_added_in_bulk_is_saved_on_top():
+    """The next save moves on from there."""
     with acting_as("maker"):
         item, part = ItemFactory(), PartFactory(item=None)
     with acting_as("mover"):
         item.parts.add(part)
-    assert part.updated_by == "maker"
+    moved_at = part.updated_at
     with acting_as("saver"):
         part.save()
+    assert part.updated_at > moved_at
     assert people_of(part) == ("maker", "saver")
     assert_equals_row(part)
+
+
+def test_instances_that_no_manager_was_handed_cannot_stamp_wrong(monkeypatch):
+    """`update()` leaves them stale; their next save is right, even on a clock that is behind."""
+    with acting_as("maker"):
+        part = PartFactory(item=None)
+        with acting_as("changer"):
+            Part.objects.update(name="x")
+            part.created_by = "forged"
+            PartFactory(item=None)
+    moved_at = row_of(part)["updated_at"]
+    assert part.updated_at < moved_at
+    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
+    with acting_as("saver"):
+        part.save()
+    row = row_of(part)
+    assert (row["created_by"], row["updated_by"]) == ("maker", "saver")
+    if connection.vendor == "postgresql":
+        assert row["updated_at"] >= moved_at
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+def test_related_rows_move_forward_when_the_clock_steps_back(monkeypatch, bulk):
+    """Past what each of the instances had loaded."""
+    item, part = ItemFactory(), PartFactory(item=None)
+    floor = part.updated_at
+    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
+    for write in (
+        lambda: item.parts.add(part, bulk=bulk),
+        lambda: item.parts.remove(part, bulk=bulk),
+        lambda: item.parts.set([part], bulk=bulk),
+    ):
+        write()
+        assert_equals_row(part)
+        assert part.updated_at > floor
+        floor = part.updated_at
+
+
+@needs_trigger
+@pytest.mark.parametrize("bulk", [True, False])
+def test_a_row_that_is_changed_twice_in_a_call(monkeypatch, bulk):
+    """`set(clear=True)`: where the clock is behind, the row says what the trigger made of it."""
+    item = ItemFactory()
+    part = PartFactory(item=item)
+    monkeypatch.setattr(timezone, "now", lambda: LONG_AGO)
+    with acting_as("mover"):
+        item.parts.set([part], clear=True, bulk=bulk)
+    assert row_of(part)["updated_by"] == "mover"
+    assert_equals_row(part)
+
+
+@pytest.mark.parametrize("write", ["add", "remove", "set"])
+def test_related_managers_store_as_given(write):
+    """Under `preserve_audit_fields()` none of the columns moves."""
+    item = ItemFactory()
+    with acting_as("maker"):
+        part = PartFactory(item=item if write == "remove" else None)
+    made = row_of(part)
+    with acting_as("mover"), preserve_audit_fields():
+        getattr(item.parts, write)([part] if write == "set" else part)
+    assert row_of(part) == made
+    assert_equals_row(part)
+
+
+def test_related_managers_refuse_what_django_refuses():
+    """An unsaved instance, one of another model, a row of another parent."""
+    item, part = ItemFactory(), PartFactory()
+    for wrong, error in ((Part(), ValueError), (item, TypeError)):
+        with pytest.raises(error):
+            item.parts.add(part, wrong)
+    with pytest.raises(ValueError, match="before this relationship"):
+        Item().parts.add(part)
+    with pytest.raises(Item.DoesNotExist):
+        item.parts.remove(PartFactory())
+    assert_equals_row(part)
+    assert item.parts.add() is None
+
+
+def test_a_generic_relation_stamps_those_it_takes():
+    """Two columns lead to the row that they hang on."""
+    with acting_as("maker"):
+        one, comments = Commented.objects.create(), [Comment.objects.create() for _ in range(2)]
+    for actor, write in (
+        ("adder", lambda: one.comments.add(*comments)),
+        ("saver", lambda: one.comments.add(*comments, bulk=False)),
+    ):
+        with acting_as(actor):
+            write()
+        for comment in comments:
+            assert comment.subject == one
+            assert people_of(comment) == ("maker", actor)
+            assert_equals_row(comment)
+    one.comments.remove(comments[0])  # deletes it
+    assert list(one.comments.all()) == comments[1:]
+
+
+def test_a_manager_made_of_the_queryset_stamps_as_well():
+    """`AuditQuerySet.as_manager()` is Django's other way to make one."""
+    with acting_as("maker"):
+        one, two = Listed.objects.create(), Listed.objects.create()
+    with acting_as("adder"):
+        one.children.add(two)
+    assert people_of(two) == ("maker", "adder")
+    assert_equals_row(two)
+
+
+def test_many_to_many_stamps_its_links():
+    """From either side, by each of its methods."""
+    item, tag = ItemFactory(), Tag.objects.create(name="a")
+    for number, write in enumerate(
+        (
+            lambda: item.tags.add(tag),
+            lambda: tag.items.set([item], clear=True),
+            lambda: item.tags.create(name="b"),
+            lambda: item.tags.get_or_create(name="c"),
+            lambda: tag.items.update_or_create(name="d", defaults={"amount": 2}),
+            lambda: async_to_sync(item.tags.acreate)(name="e"),
+        )
+    ):
+        with acting_as(f"linker {number}"):
+            write()
+        assert people_of(Tagging.objects.latest("pk")) == (f"linker {number}",) * 2
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])

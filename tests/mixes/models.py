@@ -14,6 +14,7 @@ from simple_history.models import HistoricalRecords
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from django_audit_fields.models import AuditQuerySet, TimestampModel
+from django_audit_fields.relations import RelatingManager
 
 
 class Named(TimestampModel):
@@ -56,10 +57,16 @@ class AuditPolymorphicQuerySet(AuditQuerySet, PolymorphicQuerySet):
     pass
 
 
-class Animal(PolymorphicModel, Named):
-    """polymorphic, with a manager that is both."""
+class AnimalManager(RelatingManager, PolymorphicManager.from_queryset(AuditPolymorphicQuerySet)):
+    pass
 
-    objects = PolymorphicManager.from_queryset(AuditPolymorphicQuerySet)()
+
+class Animal(PolymorphicModel, Named):
+    """polymorphic, with a manager that is both, also for relations."""
+
+    leader = models.ForeignKey("self", models.CASCADE, null=True, related_name="pack")
+
+    objects = AnimalManager()
 
 
 class Dog(Animal):

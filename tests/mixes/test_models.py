@@ -75,6 +75,20 @@ def test_rows_of_mixed_models_say_who(model):
         assert_equals_row(instance)
 
 
+def test_a_relation_to_a_mixed_model_tells_what_it_is_handed():
+    """Its manager derives from both."""
+    with acting_as("maker"):
+        dog, animal = Dog.objects.create(), Animal.objects.create()
+    for actor, write in (
+        ("adder", lambda: dog.pack.add(animal)),
+        ("remover", lambda: dog.pack.remove(animal)),
+    ):
+        with acting_as(actor):
+            write()
+        assert people_of(animal) == ("maker", actor)
+        assert_equals_row(animal)
+
+
 @pytest.mark.parametrize("model", [Ticket, Animal, Plant, Draft], ids=lambda m: m.__name__)
 def test_bulk_create_of_mixed_models(model):
     """Through our queryset or another one, with our columns."""

@@ -1,5 +1,7 @@
 """Models that come to the four columns in an unusual way; a test names the oddity."""
 
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.core.files.storage import InMemoryStorage
 from django.db import models
 
@@ -197,6 +199,27 @@ class LiveQuerySet(AuditQuerySet):
 class LiveManager(AuditManager.from_queryset(LiveQuerySet)):
     def get_queryset(self):
         return super().get_queryset().filter(is_live=True)
+
+
+class Listed(TimestampModel):
+    """Its manager is made of the queryset, as Django offers it."""
+
+    parent = models.ForeignKey("self", models.CASCADE, null=True, related_name="children")
+
+    objects = AuditQuerySet.as_manager()
+
+
+class Comment(TimestampModel):
+    """May hang on anything."""
+
+    # Tables of apps without migrations are made before those that have some.
+    content_type = models.ForeignKey(ContentType, models.CASCADE, null=True, db_constraint=False)
+    object_id = models.BigIntegerField(null=True)
+    subject = GenericForeignKey()
+
+
+class Commented(TimestampModel):
+    comments = GenericRelation(Comment)
 
 
 class Live(TimestampModel):
