@@ -23,7 +23,7 @@ import functools
 import re
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -46,6 +46,26 @@ _COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
 
 #: What PostgreSQL answers a COMMIT where there is no place for one.
 INVALID_TRANSACTION_TERMINATION: Final = "2D000"
+
+
+class _Call(NamedTuple):
+    """One call of a cursor that is due."""
+
+    run: Callable[[], Any]
+    statement: Statement
+    params: Any
+    many: bool
+    database: BaseDatabaseWrapper
+    cursor: Any
+
+    @property
+    def takes_company(self) -> bool:
+        """Whether something can be sent ahead of it in the same round trip."""
+        return (
+            self.statement.is_pipelinable
+            and not isinstance(self.cursor, psycopg.ServerCursor)
+            and wire.can_pipeline()
+        )
 
 
 class ActorCarrier(Carried):
@@ -111,6 +131,7 @@ class ActorCarrier(Carried):
         statement = read_statement(
             text, standard_strings="\\" not in text or _has_standard_strings(connection)
         )
+        call = _Call(run, statement, params, many, database, cursor)
         is_asking = is_resolving()
         pgconn = connection.pgconn
         if self.carries and pgconn.transaction_status == IDLE:
@@ -126,24 +147,18 @@ class ActorCarrier(Carried):
         if status == IDLE and connection.autocommit:
             if wanted is None or not (wanted.actor or wanted.preserve):
                 return run()
-            return self._carry_alone(run, statement, wanted, database, cursor)
+            return self._carry_alone(call, wanted)
         if status not in (IDLE, IN_TRANSACTION):
             self.note(statement, params)
             return run()
         with database.wrap_database_errors:
             if is_asking and not statement.controls_transaction:
-                return self._carry_asking(run, statement, wanted, database, cursor)
-            return self._carry_inside(run, statement, wanted, database, cursor, params)
+                return self._carry_asking(call, wanted)
+            return self._carry_inside(call, wanted)
 
-    def _carry_alone(
-        self,
-        run: Execute,
-        statement: Statement,
-        wanted: Wanted,
-        database: BaseDatabaseWrapper,
-        cursor: Any,
-    ) -> Any:
+    def _carry_alone(self, call: _Call, wanted: Wanted) -> Any:
         """In autocommit: statement and setting share one transaction that ends with them."""
+        run, statement, _, many, database, cursor = call
         if not statement.may_be_wrapped or isinstance(cursor, psycopg.ServerCursor):
             return run()  # behind a named cursor stands a SELECT, whatever it begins with
         connection = cursor.connection
@@ -151,12 +166,11 @@ class ActorCarrier(Carried):
         errors_occurred = database.errors_occurred
         try:
             with database.wrap_database_errors:
-                if statement.is_pipelinable and wire.can_pipeline():
+                if call.takes_company:
                     return wire.send_ahead(
-                        connection, wire.set_config_sql(connection, settings), run
+                        connection, wire.set_config_sql(connection, settings), run, many=many
                     )
-                with connection.transaction():
-                    wire.send(connection, wire.set_local_sql(connection, settings))
+                with wire.block(connection, wire.set_local_sql(connection, settings), cursor):
                     return run()
         except Exception as error:
             if not (statement.may_commit and _sqlstate(error) == INVALID_TRANSACTION_TERMINATION):
@@ -168,16 +182,9 @@ class ActorCarrier(Carried):
         database.errors_occurred = errors_occurred
         return run()
 
-    def _carry_inside(
-        self,
-        run: Execute,
-        statement: Statement,
-        wanted: Wanted | None,
-        database: BaseDatabaseWrapper,
-        cursor: Any,
-        params: Any,
-    ) -> Any:
+    def _carry_inside(self, call: _Call, wanted: Wanted | None) -> Any:
         """In a transaction, or about to open one: what is sent stays for the statements to come."""
+        run, statement, params, many, database, cursor = call
         connection = cursor.connection
         if database.run_on_commit is not self.commit_hooks or (
             statement.writes and not sees_transactions_end(database)
@@ -191,15 +198,8 @@ class ActorCarrier(Carried):
             return run()
         statements = wire.set_local_sql(connection, settings)
         try:
-            if connection.pgconn.transaction_status == IDLE:
-                wire.send_opening(connection, statements)
-                result = run()
-            elif (
-                statement.is_pipelinable
-                and not isinstance(cursor, psycopg.ServerCursor)
-                and wire.can_pipeline()
-            ):
-                result = wire.send_ahead(connection, statements, run)
+            if call.takes_company:
+                result = wire.send_ahead(connection, statements, run, many=many)
             else:
                 wire.send(connection, statements)
                 result = run()
@@ -211,23 +211,16 @@ class ActorCarrier(Carried):
         self.note(statement, params)
         return result
 
-    def _carry_asking(
-        self,
-        run: Execute,
-        statement: Statement,
-        wanted: Wanted | None,
-        database: BaseDatabaseWrapper,
-        cursor: Any,
-    ) -> Any:
+    def _carry_asking(self, call: _Call, wanted: Wanted | None) -> Any:
         """Run what `actors` executes to learn who is acting, behind a savepoint.
 
         It may fail: the table of users cannot be read, a timeout. The write that asked goes on.
         """
-        connection = cursor.connection
+        connection = call.cursor.connection
         savepoint = b"audit_fields_asking"
         wire.send(connection, [b"SAVEPOINT " + savepoint])
         try:
-            result = self._carry_inside(run, statement, wanted, database, cursor, None)
+            result = self._carry_inside(call, wanted)
         except BaseException:
             if connection.pgconn.transaction_status == IN_ERROR:
                 wire.send(connection, [b"ROLLBACK TO " + savepoint, b"RELEASE " + savepoint])

@@ -22,7 +22,8 @@ class Statement:
 
     #: May change rows, so it has to know who is acting.
     writes: bool = False
-    #: One statement that libpq can send in a pipeline; COPY and several at once cannot be.
+    #: One statement that libpq can send in a pipeline; COPY and several at once cannot be. Nor can
+    #: what names a `$1` of its own, for which the error would be another.
     is_pipelinable: bool = True
     #: Runs in a transaction block that was opened for it. Not so what controls transactions itself
     #: or what PostgreSQL refuses in a block.
@@ -82,6 +83,7 @@ _EXPLAIN: Final = re.compile(
     r"EXPLAIN\s*(?P<options>(?:\([^)]*\)|\b(?:ANALYZE|ANALYSE|VERBOSE)\b|\s+)*)", re.IGNORECASE
 )
 _CLIENT_COPY: Final = re.compile(r"\b(?:STDIN|STDOUT)\b", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"(?<![\w$])\$\d")
 _NAME: Final = r"""(?P<name>(?:"[^"]+"|[\w$]+)(?:\s*\.\s*(?:"[^"]+"|[\w$]+))*)"""
 _SET: Final = re.compile(rf"SET\s+(?:(?:SESSION|LOCAL)\s+)?{_NAME}\s*(?:=|\bTO\b)", re.IGNORECASE)
 _SET_CONFIG: Final = re.compile(r"\bset_config\s*\(\s*(?:[eE]?'(?P<name>[^']*)')?", re.IGNORECASE)
@@ -141,7 +143,7 @@ def _read_one(text: str) -> Statement:
         )
     return Statement(
         writes=keyword in _WRITING,
-        is_pipelinable=keyword != "COPY",
+        is_pipelinable=keyword != "COPY" and not _names_parameter(text),
         may_commit=keyword in ("CALL", "DO"),
         sets_config=sets_config,
         sets=_named_in_set_config(text) if sets_config else frozenset(),
@@ -170,6 +172,10 @@ def _read_all(parts: Iterable[str]) -> Statement:
         sets_config=any(one.sets_config for one in read),
         sets=frozenset().union(*(one.sets for one in read)),
     )
+
+
+def _names_parameter(text: str) -> bool:
+    return "$" in text and any(_PARAMETER.search(part) for part in _split(text))
 
 
 def _named_in_set_config(text: str) -> frozenset[str]:

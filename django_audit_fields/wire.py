@@ -5,14 +5,18 @@ What is sent here passes by Django's wrappers and its log of queries.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Final, Self
 
 import psycopg
+from psycopg import generators
+from psycopg.abc import PQGen
 from psycopg.pq import ConnStatus, Escaping, ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from .conf import ACTOR_VARIABLE, PRESERVE_VARIABLE
 
@@ -36,8 +40,14 @@ _QUOTED_NAMES: Final = {
 
 @functools.cache
 def can_pipeline() -> bool:
-    """Not with a libpq older than 14: what is sent then takes a round trip of its own."""
-    return psycopg.Pipeline.is_supported()
+    """Not with a libpq older than 14: what is sent then takes a round trip of its own.
+
+    Nor with a psycopg that has not got what `_RoundTrip` takes the place of.
+    """
+    return psycopg.Pipeline.is_supported() and all(
+        hasattr(psycopg.Pipeline, name)
+        for name in ("_communicate_gen", "_sync_gen", "_process_results")
+    )
 
 
 def in_pipeline(connection: Connection) -> bool:
@@ -62,63 +72,193 @@ def set_config_sql(connection: Connection, settings: Settings) -> list[bytes]:
 
 
 def send(connection: Connection, statements: list[bytes]) -> None:
-    """Execute `statements` and wait. psycopg opens the transaction first where one is due."""
-    if not in_pipeline(connection):
-        statements = [b"; ".join(statements)]
+    """Execute `statements` in one round trip, that which opens the transaction where one is due."""
+    if in_pipeline(connection):
+        _execute(connection, statements)
+    elif connection.autocommit or connection.pgconn.transaction_status != IDLE:
+        _execute(connection, [b"; ".join(statements)])
+    elif can_pipeline():
+        with _RoundTrip(connection, statements[:-1]):
+            _execute(connection, statements[-1:])
+    else:
+        _execute(connection, statements)
+
+
+def _execute(connection: Connection, statements: list[bytes]) -> None:
     for statement in statements:
         psycopg.Cursor(connection).execute(statement, prepare=False)
 
 
-def send_opening(connection: Connection, statements: list[bytes]) -> None:
-    """Execute `statements` as the first of a transaction, in the round trip that opens it."""
-    if not can_pipeline():
-        send(connection, statements)
-        return
-    with connection.pipeline() as pipeline:
-        _queue(connection, pipeline, [_begin_sql(connection), *statements])
+@contextlib.contextmanager
+def block(
+    connection: Connection, statements: list[bytes], cursor: psycopg.Cursor[Any]
+) -> Iterator[None]:
+    """A transaction in autocommit for what `cursor` executes, beginning with `statements`.
 
-
-def send_ahead(connection: Connection, statements: list[bytes], run: Callable[[], Any]) -> Any:
-    """Send `statements` and what `run` executes in one round trip."""
+    They and the BEGIN share a round trip. The COMMIT takes another.
+    """
+    _execute(connection, [b"; ".join([_begin_sql(connection), *statements])])
     try:
-        with connection.pipeline() as pipeline:
-            if hasattr(pipeline, "result_queue"):
-                pipeline.result_queue = _Results(pipeline.result_queue)
-            _queue(connection, pipeline, statements)
-            return run()
-    except psycopg.OperationalError as error:
-        if not in_pipeline(connection) or connection.pgconn.status != ConnStatus.OK:
-            raise
-        cause = error.__context__
-        _leave_pipeline(connection)
-        if isinstance(cause, psycopg.Error):
-            raise cause.with_traceback(None) from None
+        yield
+    except BaseException:
+        if connection.pgconn.status == ConnStatus.OK:
+            connection.rollback()
+        raise
+    try:
+        connection.commit()
+    except psycopg.Error:
+        # As if the statement had failed, which is what it did: the cursor holds no result of it.
+        if hasattr(cursor, "_reset"):
+            cursor._reset(reset_query=False)
         raise
 
 
-class _Results(deque[Any]):
-    """A pipeline's queue of who waits for a result; nobody does for one more than was asked for.
+def send_ahead(
+    connection: Connection, statements: list[bytes], run: Callable[[], Any], *, many: bool
+) -> Any:
+    """Send `statements` and what `run` has a cursor execute in one round trip.
 
-    That is the end of a pipeline whose transaction failed as late as at its end: psycopg counts one
-    answer to its Sync, and there are two. Without this it loses the error over the count.
+    What opens the transaction, where one is due, is in there too. `many`: `run` is an
+    `executemany()`.
+    """
+    with _RoundTrip(connection, statements, many=many):
+        return run()
+
+
+class _RoundTrip(psycopg.Pipeline):
+    """A pipeline for what one call of a cursor executes, behind something that is sent ahead.
+
+    psycopg's own sends each statement, the Sync and a Flush in packets of their own and waits three
+    times for it, which is twice the cost. It also loses an error that comes as late as the end of
+    the transaction, a deferred foreign key's above all: one more answer than it counts on.
+
+    Here all of it is sent when the cursor first waits, and every answer is read before the first is
+    handed out, so that a cursor whose statement is undone has no result, as without a pipeline.
+    `executemany()` sends and reads by turns as ever; only the end is this one's.
     """
 
-    def popleft(self) -> Any:
-        return super().popleft() if self else None
+    def __init__(self, connection: Connection, ahead: list[bytes], *, many: bool = False) -> None:
+        super().__init__(connection)
+        self._ahead = ahead
+        self._many = many
+        self._opens = False
+        self._has_sent = False
+        self._is_awaiting = False
 
+    def __enter__(self) -> Self:
+        self.level += 1
+        if self.level > 1:
+            return self  # a cursor of the project's own uses pipelines
+        connection = self._conn
+        with connection.lock:
+            self.pgconn.enter_pipeline_mode()
+            connection._pipeline = self
+        if connection.autocommit or self.pgconn.transaction_status != IDLE:
+            self._queue_ahead()
+        return self
 
-def _leave_pipeline(connection: Connection) -> None:
-    """Take the connection out of a pipeline that psycopg could not leave.
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.level -= 1
+        if self.level:
+            return
+        pgconn = self.pgconn
+        try:
+            if pgconn.status == ConnStatus.OK:
+                self._finish()
+        except psycopg.Error as error:
+            if exc_val is None:
+                raise error.with_traceback(None) from None
+            if not isinstance(error, psycopg.errors.PipelineAborted):
+                logger.warning("Error ignored behind another in %r: %s", self, error)
+        finally:
+            self._conn._pipeline = None
+            if pgconn.status == ConnStatus.OK:
+                pgconn.exit_pipeline_mode()
 
-    What fails as late as the end of the transaction, a deferred foreign key above all, is answered
-    with an error ahead of the pipeline's own end, which psycopg then leaves unread.
-    """
-    pgconn = connection.pgconn
-    while pgconn.status == ConnStatus.OK:
-        result = pgconn.get_result()
-        if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
-            break
-    pgconn.exit_pipeline_mode()
+    def _finish(self) -> None:
+        """Send what is still queued, read what is still due.
+
+        Nothing goes for a statement that was never sent, except the BEGIN that goes ahead of it.
+        """
+        if self._is_awaiting:  # it was interrupted, and nobody waits for these any more
+            with self._lock:
+                self._conn.wait(self._read_gen())
+        elif (self._has_sent and self._many) or (
+            self.command_queue and (self._has_sent or self._opens)
+        ):
+            with self._lock:
+                self._conn.wait(self._send_and_read_gen())
+
+    def _queue_ahead(self) -> None:
+        for statement in self._ahead:
+            self.command_queue.append(
+                functools.partial(self.pgconn.send_query_params, statement, None)
+            )
+            self.result_queue.append(None)
+        self._ahead = []
+
+    def _sync_gen(self) -> PQGen[None]:
+        """Called by psycopg behind the BEGIN that it puts before the first statement."""
+        if not self._has_sent:
+            self._opens = True
+            self._queue_ahead()
+        elif self.command_queue:
+            yield from self._communicate_gen()
+
+    def _communicate_gen(self) -> PQGen[None]:
+        """Called by psycopg when a statement is queued."""
+        if self._ahead:
+            raise psycopg.NotSupportedError(
+                f"psycopg {psycopg.__version__} opens transactions in a way that this version of "
+                "django-pg-audit-fields does not know, so that the write would be in nobody's "
+                "name. Use a version of psycopg that its release notes name."
+            )
+        self._has_sent = True
+        if self._many:
+            yield from super()._communicate_gen()
+        else:
+            yield from self._send_and_read_gen()
+
+    def _send_and_read_gen(self) -> PQGen[None]:
+        commands, waiting = self.command_queue, self.result_queue
+        while commands:
+            commands.popleft()()
+        self.pgconn.pipeline_sync()
+        self._is_awaiting = True
+        yield from generators.send(self.pgconn)
+        answers = yield from self._read_gen()
+        # One more than anybody waits for is the error of what was put off to the end.
+        for answer in answers[len(waiting) :]:
+            waiting.clear()
+            self._process_results(None, answer)
+        first_error: psycopg.Error | None = None
+        for answer in answers:
+            try:
+                self._process_results(waiting.popleft(), answer)
+            except psycopg.Error as error:
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
+
+    def _read_gen(self) -> PQGen[list[list[PGresult]]]:
+        """Read every answer up to that to the Sync, which stays out."""
+        answers: list[list[PGresult]] = []
+        try:
+            while results := (yield from generators.fetch_many(self.pgconn)):
+                if results[0].status == ExecStatus.PIPELINE_SYNC:
+                    break
+                answers.append(results)
+        except psycopg.Error:
+            # A server that ends the session says why before it goes.
+            if not any(answer[0].status == ExecStatus.FATAL_ERROR for answer in answers):
+                raise
+        self._is_awaiting = False
+        return answers
 
 
 def forget_prepared(connection: Connection, sqlstate: str) -> None:
@@ -134,18 +274,6 @@ def forget_prepared(connection: Connection, sqlstate: str) -> None:
         and connection.pgconn.transaction_status == IDLE
     ):
         send(connection, [b"DEALLOCATE ALL"])
-
-
-def _queue(connection: Connection, pipeline: psycopg.Pipeline, statements: Iterable[bytes]) -> None:
-    results = getattr(pipeline, "result_queue", None)
-    for statement in statements:
-        if results is None:
-            psycopg.Cursor(connection).execute(statement, prepare=False)
-            continue
-        # A cursor would push each statement out in a packet of its own, which wakes the server
-        # once more: a third of what carrying costs. None: nobody reads this result.
-        connection.pgconn.send_query_params(statement, None)
-        results.append(None)
 
 
 def _begin_sql(connection: Connection) -> bytes:

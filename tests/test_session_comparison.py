@@ -5,11 +5,12 @@ import re
 
 import psycopg
 import pytest
+from django.db import OperationalError
 from django.db import connection as default_connection
 
 from django_audit_fields import acting_as
 from django_audit_fields.carrier import ActorCarrier
-from tests.sessionapp.statements import EXECUTED, EXECUTED_MANY
+from tests.sessionapp.statements import EXECUTED, EXECUTED_MANY, NOTE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,6 +18,8 @@ STARTS = ["autocommit", "block", "carrying block", "block in error", "no autocom
 RESET = """
     SET synchronous_commit TO off;
     DROP INDEX IF EXISTS quick;
+    DROP TABLE IF EXISTS late;
+    CREATE TABLE late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
     DELETE FROM sessionapp_note;
     ALTER SEQUENCE sessionapp_note_id_seq RESTART;
     INSERT INTO sessionapp_note (text, stamped_by, preserved)
@@ -176,4 +179,34 @@ def test_outcome_is_that_without_the_carrier(how, server_side_binding, caplog):
                 for key in expected.keys() | found.keys()
                 if expected.get(key) != found.get(key)
             ]
+    with default_connection.cursor() as cursor:
+        cursor.execute("DROP TABLE late")
     assert not differing, "\n".join(map(str, differing))
+
+
+@pytest.mark.parametrize("how", ["autocommit", "block", "carrying block", "no autocommit"])
+@pytest.mark.parametrize("method", ["execute", "executemany"])
+def test_a_lost_server_is_told_as_without_the_carrier(how, method, caplog):
+    """The backend is gone before the write: the same error, and nothing logged beside it."""
+    told = []
+    for carries in (False, True):
+        with separate_connection(carries=carries) as database, database.cursor() as cursor:
+            start(database, how)
+            with default_connection.cursor() as killer:
+                pid = database.connection.info.backend_pid
+                killer.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+            caplog.clear()
+            params = ["new"] if method == "execute" else [["new"], ["newer"]]
+            with acting_as("7"), pytest.raises(OperationalError) as caught:
+                getattr(cursor, method)(f"INSERT INTO {NOTE} VALUES (%s, '', false)", params)
+            told.append(
+                (
+                    told_by_error(caught.value),
+                    cursor.description,
+                    (database.errors_occurred, database.needs_rollback, database.connection.closed),
+                )
+            )
+            if method == "execute":  # of executemany psycopg itself logs something
+                told[-1] += (cursor.rowcount, [one.getMessage() for one in caplog.records])
+            database.in_atomic_block = False
+    assert told[1] == told[0]

@@ -146,6 +146,17 @@ EXECUTED = [
     ("CREATE TEMP TABLE made AS SELECT text FROM sessionapp_note", None),
     ("CREATE FUNCTION pg_temp.one() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", None),
     ("ALTER TABLE sessionapp_note ADD COLUMN more int, DROP COLUMN more", None),
+    # fails at the end of the transaction
+    ("INSERT INTO late VALUES (1), (1)", None),
+    ("INSERT INTO late VALUES (%s), (1) RETURNING n", [1]),
+    ("INSERT INTO late VALUES (1); INSERT INTO late VALUES (1) RETURNING n", None),
+    ("INSERT INTO late VALUES (1) RETURNING n", None),
+    ("DO $$ BEGIN INSERT INTO late VALUES (1), (1); END $$", None),
+    # a parameter that the text numbers by itself
+    (f"INSERT INTO {NOTE} VALUES ($1, '', false)", None),
+    (f"INSERT INTO {NOTE} VALUES ('$1', '', false) RETURNING text || $$ $1 $$", None),
+    ("DELETE FROM sessionapp_note WHERE id = $1", []),
+    ("UPDATE sessionapp_note SET text = $2", None),
     # what PostgreSQL, psycopg or Django refuse
     (f"INSERT INTO {NOTE} VALUES ('kept', '', false)", None),
     (f"INSERT INTO {NOTE} VALUES ('x', NULL, NULL)", None),
@@ -183,6 +194,7 @@ EXECUTED_MANY = [
     ("UPDATE sessionapp_note SET text = text WHERE id = %s", [[1], [2], [99]]),
     ("SELECT %s::int", [[1], [2]]),
     ("DELETE FROM nowhere WHERE id = %s", [[1]]),
+    ("INSERT INTO late VALUES (%s)", [[1], [2]]),
     (sql.SQL("DELETE FROM {} WHERE id = %s").format(TABLE), [[1], [2]]),
     (b"DELETE FROM sessionapp_note WHERE id = %s", [[1], [2]]),
 ]
