@@ -232,7 +232,8 @@ def stamp_template() -> str:
 def function_body(columns: tuple[tuple[str, str], ...]) -> str:
     """The text of the function that stamps these columns, from `sql/stamp.sql`.
 
-    There a part between `--? role …` and `--.` is kept when the table has one of these roles.
+    There a part between `--? role …` and `--.` is kept when the table has one of these roles;
+    parts may lie in one another.
     """
     column = {role: quote_identifier(name) for role, name in columns}
     new = {role: f"NEW.{name}" for role, name in column.items()}
@@ -260,21 +261,16 @@ def function_body(columns: tuple[tuple[str, str], ...]) -> str:
         "moved": f"CAST(pg_catalog.jsonb_build_array({', '.join(moved)}) AS pg_catalog.text)",
         "changed_when_moved": " OR ".join(changed_when_moved),
         "partitioned": "3" if has_labels else "0",
-        "first_updated_at": (
-            f"COALESCE({new['created_at']}, pg_catalog.statement_timestamp())"
-            if "created_at" in new
-            else "pg_catalog.statement_timestamp()"
-        ),
         **column,
     }
     lines = []
-    is_kept = True
+    is_kept = [True]
     for line in stamp_template().splitlines(keepends=True):
         mark, _, roles = line.strip().partition(" ")
         if mark == "--?":
-            is_kept = not set(column).isdisjoint(roles.split())
+            is_kept.append(is_kept[-1] and not set(column).isdisjoint(roles.split()))
         elif mark == "--.":
-            is_kept = True
-        elif is_kept:
+            is_kept.pop()
+        elif is_kept[-1]:
             lines.append(line)
     return fill("".join(lines), values)

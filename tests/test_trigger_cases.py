@@ -389,3 +389,32 @@ def test_generated_columns_and_a_column_named_strict_do_no_harm() -> None:
         "7",
         "7",
     )
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "timestamp(0)"])
+def test_times_without_a_zone_keep_the_hour_that_the_clocks_leave_out(kind: str) -> None:
+    """A local time that there is not, one to come: kept to the second, and equal in a new row."""
+    make_table("local", types={**ROLE_TYPES, "created_at": kind, "updated_at": kind})
+    install("local")
+    execute("SET LOCAL TIME ZONE 'Europe/Berlin'")
+    skipped = dt.datetime(2036, 3, 30, 2, 30)  # without a zone is the point
+    execute("INSERT INTO local (id, created_at) VALUES (1, %s)", [skipped])
+    assert stamps_of("local")["updated_at"] == skipped
+    execute("UPDATE local SET body = 'x'")
+    assert stamps_of("local")["updated_at"] == skipped
+    execute("UPDATE local SET created_at = created_at - interval '1 day', updated_at = NULL")
+    assert stamps_of("local")["created_at"] == stamps_of("local")["updated_at"] == skipped
+
+
+def test_times_without_a_zone_are_the_sessions_own() -> None:
+    """`now` in such a column is what the session's clock shows."""
+    make_table("local", types={**ROLE_TYPES, "created_at": "timestamp", "updated_at": "timestamp"})
+    install("local")
+    for key, zone in ((1, "UTC"), (2, "Asia/Tokyo")):
+        execute(f"SET LOCAL TIME ZONE '{zone}'")
+        execute("INSERT INTO local (id) VALUES (%s)", [key])
+        local_time, difference = row(
+            "SELECT now()::timestamp, created_at - now()::timestamp FROM local WHERE id = %s", [key]
+        )
+        assert abs(difference) < dt.timedelta(minutes=5), local_time
+        assert stamps_of("local", key)["updated_at"] == stamps_of("local", key)["created_at"]

@@ -67,7 +67,13 @@ BEGIN
         --.
         --? updated_at
         IF NEW.{updated_at} IS NULL THEN
-            NEW.{updated_at} := {first_updated_at};
+            NEW.{updated_at} := pg_catalog.statement_timestamp();
+            --? created_at
+            -- Not COALESCE: a time without a zone would go to another type and another hour.
+            IF NEW.{created_at} IS NOT NULL THEN
+                NEW.{updated_at} := NEW.{created_at};
+            END IF;
+            --.
         END IF;
         --.
         --? created_by
@@ -113,7 +119,11 @@ BEGIN
         IF NEW.{updated_at} IS NULL
             OR NEW.{updated_at} OPERATOR(pg_catalog.<=) OLD.{updated_at}
         THEN
-            NEW.{updated_at} := GREATEST(pg_catalog.statement_timestamp(), OLD.{updated_at});
+            -- Nor GREATEST, for the same reason: compared as the column has it.
+            NEW.{updated_at} := pg_catalog.statement_timestamp();
+            IF NEW.{updated_at} OPERATOR(pg_catalog.<) OLD.{updated_at} THEN
+                NEW.{updated_at} := OLD.{updated_at};
+            END IF;
         END IF;
         --.
         --? updated_by
