@@ -124,12 +124,19 @@ DO $audit$
 DECLARE
     audited regclass := to_regclass({table});
     home oid := (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = audited);
+    installed name;
     unused record;
 BEGIN
     IF audited IS NULL THEN
         RETURN;
     END IF;
-{drops}\
+    FOR installed IN
+        SELECT tgname FROM pg_catalog.pg_trigger
+        WHERE tgrelid = audited AND tgname IN ({names}) AND tgparentid = 0
+    LOOP
+        EXECUTE 'DROP TRIGGER ' || quote_ident(installed) || ' ON ' || audited;
+    END LOOP;
+{defaults}\
 {sweep}\
 END
 $audit$;"""
@@ -260,14 +267,12 @@ def remove_sql(table: str, defaults: Mapping[str, str] | None = None) -> str:
 
     `defaults` are expressions by column, to be set again.
     """
-    drops = "".join(
-        f"    EXECUTE {quote_literal(drop)} || audited;\n"
-        for drop in (
-            f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON " for name in TRIGGER_NAMES
-        )
-    )
-    drops += set_defaults_sql(defaults or {})
     return fill(
         REMOVE_TEMPLATE,
-        {"table": table, "drops": drops, "sweep": sweep_sql("pronamespace = home")},
+        {
+            "table": table,
+            "names": ", ".join(map(quote_literal, TRIGGER_NAMES)),
+            "defaults": set_defaults_sql(defaults or {}),
+            "sweep": sweep_sql("pronamespace = home"),
+        },
     )

@@ -26,6 +26,7 @@ TABLES = {
     "strictly": {"strict": True},
     "refusing": {"nobody": "refuse"},
     "by_role": {"nobody": "session_user", "strict": True},
+    "parted": {"strict": True},
 }
 
 
@@ -73,7 +74,16 @@ def plain(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
         try:
             for table, rules in TABLES.items():
                 place = f"{SCHEMA}.{table}"
-                plain.execute(f"CREATE TABLE {place} (id int PRIMARY KEY, {columns_sql()})")
+                suffix = "PARTITION BY RANGE (id)" if table == "parted" else ""
+                plain.execute(
+                    f"CREATE TABLE {place} (id int PRIMARY KEY, {columns_sql()}) {suffix}"
+                )
+                if suffix:
+                    for number, (start, end) in enumerate(((0, 2), (2, 100))):
+                        plain.execute(
+                            f"CREATE TABLE {place}_{number} PARTITION OF {place} "
+                            f"FOR VALUES FROM ({start}) TO ({end})"
+                        )
                 stamping = Stamping.of({role: role for role in ROLES}, **rules)
                 plain.execute(str(install_sql(quote_literal(place), stamping)))
                 for number, who in enumerate(("7", "o'brien", "import:claims")):

@@ -749,6 +749,18 @@ def test_a_release_reaches_every_schema_that_its_role_owns() -> None:
     assert differences(connection) == []
 
 
+def test_a_release_goes_on_past_a_table_whose_column_was_renamed() -> None:
+    """Its triggers cannot be made anew; every other table's are."""
+    for table in ("first", "second"):
+        make_table(table)
+        install(table)
+    execute("ALTER TABLE first RENAME created_by TO maker")
+    execute("COMMENT ON FUNCTION audit_fields_stamp() IS 'django_audit_fields 0 0'")
+    forget_release()
+    call_command("migrate", "django_audit_fields", verbosity=0)
+    assert {found.table for found in differences(connection)} == {"public.first"}
+
+
 def test_a_release_leaves_other_databases_alone() -> None:
     """Without a trigger of ours there is nothing to re-install, and nothing is made."""
     drop_audited_tables()

@@ -193,6 +193,17 @@ def test_partitioned_tables_are_declared_once() -> None:
     assert counts == (0,)
 
 
+def test_removing_from_a_partition_leaves_its_tables_triggers() -> None:
+    """They come from the partitioned table, and go with its own."""
+    make_table("parted", suffix="PARTITION BY RANGE (id)")
+    execute("CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10)")
+    apply(InstallAuditTriggers("parted"))
+    apply(RemoveAuditTriggers("parted_1"))
+    act_as("7")
+    execute("INSERT INTO parted_1 (id) VALUES (1)")
+    assert people_of("parted") == ("7", "7")
+
+
 @pytest.mark.parametrize(
     ("types", "refused"),
     [

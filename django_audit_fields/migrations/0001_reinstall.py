@@ -11,4 +11,6 @@ from django_audit_fields.releases import Reinstall
 
 
 class Migration(migrations.Migration):
+    # Table by table: each is done wholly, and held no longer than that takes.
+    atomic = False
     operations = [Reinstall()]

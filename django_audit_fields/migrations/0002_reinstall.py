@@ -8,5 +8,7 @@ from django_audit_fields.releases import Reinstall
 
 
 class Migration(migrations.Migration):
+    # Table by table: each is done wholly, and held no longer than that takes.
+    atomic = False
     dependencies = [("django_audit_fields", "0001_reinstall")]
     operations = [Reinstall()]
