@@ -10,8 +10,8 @@ What it cannot see, and what then happens:
 * A CALL or DO whose body commits, in autocommit: newer servers refuse it in a transaction of any
   kind, so it runs again without one, with the fallback. Sequences it used have moved on.
 * `cursor.stream()`, and what is executed past Django on `connection.connection`.
-* A string in a transaction that holds a ROLLBACK TO of its own ahead of a write: what was sent
-  before it may be undone by it.
+* A string in a transaction that holds a ROLLBACK TO of its own ahead of a write, and not as its
+  first statement: what was sent before it may be undone by it.
 * SQL that sets the variable, `SET LOCAL app."current_user" TO …` or `set_config('app.current_user',
   …, true)`, has its way until somebody is acting in Python. A function's body that does so is not
   seen: what it leaves in the variable stays until the actor changes.
@@ -148,7 +148,9 @@ class ActorCarrier(Carried):
             if wanted is None or not (wanted.actor or wanted.preserve):
                 return run()
             return self._carry_alone(call, wanted)
-        if status not in (IDLE, IN_TRANSACTION):
+        if status not in (IDLE, IN_TRANSACTION) and not (
+            status == IN_ERROR and statement.rolls_back_to
+        ):
             self.note(statement, params)
             return run()
         with database.wrap_database_errors:
@@ -190,6 +192,8 @@ class ActorCarrier(Carried):
             statement.writes and not sees_transactions_end(database)
         ):
             self.doubt()
+        if statement.rolls_back_to:
+            self.doubt()
         # Not ahead of a SAVEPOINT or COMMIT alone; a string that holds one may write beside it.
         is_due = wanted is not None and (statement.writes or not statement.controls_transaction)
         settings = self.unmet(wanted) if wanted is not None and is_due else []
@@ -197,6 +201,9 @@ class ActorCarrier(Carried):
             self.note(statement, params)
             return run()
         statements = wire.set_local_sql(connection, settings)
+        if statement.rolls_back_to:
+            savepoint = statement.rolls_back_to.encode(connection.info.encoding)
+            statements = _beneath(savepoint, statements)
         try:
             if call.takes_company:
                 result = wire.send_ahead(connection, statements, run, many=many)
@@ -261,6 +268,19 @@ class ActorCarrier(Carried):
             with database.wrap_database_errors:
                 wire.send(connection, wire.set_local_sql(connection, settings))
             self.keep(wanted, database)
+
+
+def _beneath(savepoint: bytes, statements: list[bytes]) -> list[bytes]:
+    """Execute `statements` before `savepoint`, for a string that begins by rolling back to it.
+
+    Which is done here as well, and once more by the string itself: there is nothing left to undo.
+    """
+    return [
+        b"ROLLBACK TO SAVEPOINT " + savepoint,
+        b"RELEASE SAVEPOINT " + savepoint,
+        *statements,
+        b"SAVEPOINT " + savepoint,
+    ]
 
 
 def _only_reads(sql: str) -> bool:

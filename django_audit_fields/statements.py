@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 #: Longer texts (a bulk insert's placeholders) are read anew: caching them would only hold memory.
@@ -34,6 +34,8 @@ class Statement:
     controls_transaction: bool = False
     #: A variable may afterwards hold what it held before, or nothing.
     may_undo: bool = False
+    #: The savepoint, as it is written, that the first of several statements rolls back to.
+    rolls_back_to: str = ""
     #: Calls `set_config`; which variable it sets may stand in a parameter.
     sets_config: bool = False
     #: The variables that the text sets by name, in lower case.
@@ -86,6 +88,10 @@ _CLIENT_COPY: Final = re.compile(r"\b(?:STDIN|STDOUT)\b", re.IGNORECASE)
 _PARAMETER: Final = re.compile(r"(?<![\w$])\$\d")
 _NAME: Final = r"""(?P<name>(?:"[^"]+"|[\w$]+)(?:\s*\.\s*(?:"[^"]+"|[\w$]+))*)"""
 _SET: Final = re.compile(rf"SET\s+(?:(?:SESSION|LOCAL)\s+)?{_NAME}\s*(?:=|\bTO\b)", re.IGNORECASE)
+_ROLLBACK_TO: Final = re.compile(
+    r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?("[^"]+"|[\w$]+)\s*$""",
+    re.IGNORECASE,
+)
 _SET_CONFIG: Final = re.compile(r"\bset_config\s*\(\s*(?:[eE]?'(?P<name>[^']*)')?", re.IGNORECASE)
 
 
@@ -159,9 +165,10 @@ def _read_explained(text: str) -> Statement:
     return _read_one(rest[_first_word(rest) :])
 
 
-def _read_all(parts: Iterable[str]) -> Statement:
+def _read_all(parts: Sequence[str]) -> Statement:
     """Read several statements in one string: together they do what any of them does."""
     read = [_read_one(part[_first_word(part) :]) for part in parts]
+    rollback = _ROLLBACK_TO.match(parts[0])
     return Statement(
         # A string of several is seldom only SELECTs, and what else it holds may call functions.
         writes=True,
@@ -169,6 +176,7 @@ def _read_all(parts: Iterable[str]) -> Statement:
         may_be_wrapped=all(one.may_be_wrapped for one in read),
         controls_transaction=any(one.controls_transaction for one in read),
         may_undo=any(one.may_undo for one in read),
+        rolls_back_to=rollback[1] if rollback else "",
         sets_config=any(one.sets_config for one in read),
         sets=frozenset().union(*(one.sets for one in read)),
     )

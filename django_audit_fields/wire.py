@@ -289,6 +289,8 @@ def _begin_sql(connection: Connection) -> bytes:
 
 
 def _literal(connection: Connection, value: str) -> bytes:
+    if value.isascii() and value.isalnum():  # as keys of users are: the same in each encoding
+        return b"'%b'" % value.encode()
     try:
         encoded = value.encode(connection.info.encoding)
     except UnicodeEncodeError:

@@ -3,8 +3,15 @@
 import threading
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
-from psycopg.errors import ForeignKeyViolation, UniqueViolation
+from django.db import (
+    DataError,
+    IntegrityError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+from psycopg.errors import ForeignKeyViolation, InvalidSavepointSpecification, UniqueViolation
 
 from django_audit_fields import acting_as
 from tests.testapp.models import Part
@@ -68,6 +75,29 @@ def test_strings_with_savepoints_carry_the_change():
             execute("SAVEPOINT s")
             execute("INSERT INTO edge (v) VALUES ('4'); RELEASE SAVEPOINT s")
     assert writers() == {"1": "a", "2": "b", "3": "system", "4": "c"}
+
+
+def test_strings_that_begin_with_a_rollback_carry_the_actor():
+    """Whoever acts now writes the rest, whatever the savepoint held, also out of an error."""
+    with transaction.atomic():
+        with acting_as("a"):
+            execute("INSERT INTO edge (v) VALUES ('1')")
+            execute('SAVEPOINT "S 1"')
+        with acting_as("b"):
+            execute("INSERT INTO edge (v) VALUES ('lost')")
+            execute("ROLLBACK TO \"S 1\"; INSERT INTO edge (v) VALUES ('2')")
+        execute("/* c */ ROLLBACK TO SAVEPOINT \"S 1\"; INSERT INTO edge (v) VALUES ('3')")
+        with acting_as("c"):
+            execute("SAVEPOINT s2; INSERT INTO edge (v) VALUES ('lost')")
+            with pytest.raises(DataError), connection.cursor() as cursor:
+                cursor.execute("SELECT 1/0")
+            execute("rollback work to s2; INSERT INTO edge (v) VALUES ('4'); SELECT 5")
+            with pytest.raises(OperationalError) as caught:
+                execute("ROLLBACK TO nowhere; INSERT INTO edge (v) VALUES ('5')")
+            assert isinstance(caught.value.__cause__, InvalidSavepointSpecification)
+            execute("ROLLBACK TO s2; INSERT INTO edge (v) VALUES ('6')")
+            execute('RELEASE "S 1"')
+    assert writers() == {"1": "a", "3": "system", "6": "c"}
 
 
 def test_strings_that_reset_a_setting_are_carried():
