@@ -15,7 +15,7 @@ from django.utils import timezone
 from .actors import is_preserving, preserve_audit_fields
 from .conf import audit_settings
 from .fields import AuditActorField, AuditTimeField
-from .querysets import AuditQuerySet
+from .querysets import AuditQuerySet, RowsByKey
 from .relations import RelatingManager
 from .stamping import (
     REMEMBERED,
@@ -267,7 +267,7 @@ class TimestampModel(models.Model):
                     if field.attname in row and row[field.attname] is None and field not in fields
                 )
         result = super()._do_update(
-            base_qs, using, pk_val, values, update_fields, forced_update, *returning
+            RowsByKey.of(base_qs), using, pk_val, values, update_fields, forced_update, *returning
         )
         if result:
             if fields:

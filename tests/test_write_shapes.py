@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.core.files.base import ContentFile
-from django.db import connection, connections, models
+from django.db import DatabaseError, connection, connections, models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +18,7 @@ from tests.database import assert_equals_row, needs_trigger, people_of, row_of
 from tests.factories import FORGED, LONG_AGO, ItemFactory
 from tests.oddapp.models import (
     Bare,
+    BasedNote,
     Composite,
     Computed,
     Filed,
@@ -33,7 +34,7 @@ from tests.oddapp.models import (
     Unchanging,
     Undated,
 )
-from tests.testapp.models import Item
+from tests.testapp.models import Item, Keyed, Labelled, OwnManager, SpecialItem
 
 pytestmark = pytest.mark.django_db
 
@@ -331,3 +332,53 @@ def test_saving_into_another_database():
         Item.objects.using("other").bulk_create([Item(name="b")])
     assert people_of(item, using="other") == ("copier", "changer")
     assert_equals_row(Item.objects.using("other").get(name="b"), using="other")
+
+
+KEYS = [
+    pytest.param(Item, {}, {}, id="number"),
+    pytest.param(Keyed, {}, {}, id="uuid"),
+    pytest.param(Labelled, {"label": "it's 100%"}, {"label": "other"}, id="text"),
+    pytest.param(Composite, {"tenant": 1, "number": 2}, {"tenant": 1, "number": 3}, id="two-parts"),
+    pytest.param(SpecialItem, {"extra": "x"}, {}, id="child-table"),
+    pytest.param(OwnManager, {}, {}, id="own-manager"),
+    pytest.param(BasedNote, {}, {}, id="base-manager-of-its-own"),
+    pytest.param(Selecting, {}, {}, id="select_on_save"),
+]
+
+
+@pytest.mark.parametrize(("model", "key", "other_key"), KEYS)
+def test_a_save_finds_its_row_and_no_other(model, key, other_key):
+    """Whatever the key is made of."""
+    with acting_as("maker"):
+        one, other = model.objects.create(**key), model.objects.create(**other_key)
+    for actor, options in (("saver", {}), ("forcer", {"force_update": True})):
+        with acting_as(actor):
+            one.save(**options)
+        assert people_of(one) == ("maker", actor)
+        assert people_of(other) == ("maker", "maker")
+        assert_equals_row(one)
+
+
+def test_a_key_may_be_text_for_a_number():
+    """And what is no number is refused as Django does."""
+    with acting_as("maker"):
+        pk = Item.objects.create().pk
+    with acting_as("changer"):
+        Item(pk=str(pk), name="by text").save()
+    assert Item.objects.get().name == "by text"
+    with pytest.raises(ValueError, match="expected a number but got 'x'"):
+        Item(pk="x").save()
+
+
+def test_a_row_that_is_gone_is_made_again():
+    """No row has the key any more: an INSERT follows, by whoever saves, unless forbidden."""
+    with acting_as("maker"):
+        item, other = Item.objects.create(name="a"), Item.objects.create(name="b")
+    Item.objects.all().delete()
+    with acting_as("again"):
+        item.save()
+        with pytest.raises(DatabaseError), transaction.atomic():
+            other.save(force_update=True)
+    assert people_of(item) == ("again", "again")
+    assert_equals_row(item)
+    assert list(Item.objects.all()) == [item]
