@@ -15,7 +15,7 @@ from django.utils import timezone
 from .actors import is_preserving, preserve_audit_fields
 from .conf import audit_settings
 from .fields import AuditActorField, AuditTimeField
-from .querysets import AuditQuerySet, RowsByKey
+from .querysets import AuditQuerySet, RowsByKey, plain_rows
 from .relations import RelatingManager
 from .stamping import (
     REMEMBERED,
@@ -205,8 +205,11 @@ class TimestampModel(models.Model):
             fill_missing(self.__dict__, names, actor, now)
         else:
             self.__dict__.update(stamps_of_insert(names, actor, now))
+        rows: Any = manager
+        if type(manager) is models.Manager and manager.auto_created:
+            rows = plain_rows(table)
         result = super()._do_insert(  # type: ignore[misc]
-            manager, using, fields, returning_fields, raw
+            rows, using, fields, returning_fields, raw
         )
         if is_as_given or actor is None:
             forget_unread(self, names)
