@@ -250,6 +250,8 @@ def trigger_differences(
             yield difference(
                 "unexpected", f"trigger {name} calls a function of the package as well"
             )
+    for name in table.later_triggers:
+        yield difference("order", f"trigger {name} fires after those of the package")
 
 
 def trigger_parts(definition: str) -> tuple[list[str], list[str]]:

@@ -55,6 +55,16 @@ FUNCTIONS_QUERY: Final = """
     WHERE pg_catalog.starts_with(proname, %(prefix)s) AND pronargs = 0
 """
 
+#: Enabled BEFORE triggers for each row, on insert or update, whose names sort after ours.
+LATER_TRIGGERS_QUERY: Final = """
+    SELECT tgrelid, tgname
+    FROM pg_catalog.pg_trigger
+    WHERE tgrelid = ANY(%(tables)s::bigint[]) AND NOT tgisinternal AND tgparentid = 0
+        AND tgtype & 3 = 3 AND tgtype & 20 <> 0 AND tgenabled IN ('O', 'A')
+        AND tgname > %(ours)s::name AND tgname <> ALL(%(names)s)
+    ORDER BY tgrelid, tgname
+"""
+
 COLUMNS_QUERY: Final = """
     SELECT relation.oid, nspname, relname, pg_catalog.pg_table_is_visible(relation.oid),
         relkind = 'p' OR relispartition, attname, pg_catalog.pg_get_expr(adbin, adrelid)
@@ -148,6 +158,8 @@ class Table:
     #: Column to the text of its default, None for one without.
     columns: dict[str, str | None] = field(default_factory=dict)
     triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
+    #: Other people's, which may change what ours have stamped.
+    later_triggers: list[str] = field(default_factory=list)
 
     @property
     def trigger_names(self) -> tuple[str, ...]:
@@ -217,6 +229,7 @@ class Catalog:
         self.functions: dict[int, InstalledFunction] = {}
         self.read_functions()
         self.read_triggers()
+        self.read_later_triggers()
         told = {
             column
             for table in self.tables.values()
@@ -277,6 +290,17 @@ class Catalog:
                 trigger_oid = parents[trigger_oid]
             if trigger := triggers.get(trigger_oid):
                 trigger.disabled_on.append(partition)
+
+    def read_later_triggers(self) -> None:
+        rows = self.rows(
+            LATER_TRIGGERS_QUERY,
+            tables=list(self.tables),
+            ours=INSERT_TRIGGER,
+            names=list(TRIGGER_NAMES),
+        )
+        for oid, name in rows:
+            if name not in self.tables[oid].triggers:
+                self.tables[oid].later_triggers.append(name)
 
     def read_columns(self, names: Sequence[str]) -> None:
         rows = self.rows(COLUMNS_QUERY, names=list(names), tables=list(self.tables))

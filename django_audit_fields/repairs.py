@@ -54,6 +54,9 @@ def repair(connection: BaseDatabaseWrapper) -> list[Repair]:
         if entry.missing_columns:
             fault = f"no column {', '.join(entry.missing_columns)}"
             repairs.append(Repair(entry, fault, MISSING_COLUMNS_CURE))
+        elif entry.differences and entry.stamping is None:
+            fault = "nothing says which columns its triggers fill"
+            repairs.append(Repair(entry, fault, "Drop them, and have a migration add them anew."))
         elif entry.differences:
             repairs.append(repair_table(connection, entry))
     return repairs
@@ -76,6 +79,10 @@ def repair_table(connection: BaseDatabaseWrapper, entry: Coverage) -> Repair:
         if isinstance(cause, (errors.LockNotAvailable, errors.DeadlockDetected)):
             return Repair(entry, fault, "Run it again when others have let go of the table.")
         return Repair(entry, fault, "Put right what PostgreSQL names, and run it again.")
+    for name in entry.table.later_triggers:
+        rename = f"ALTER TRIGGER {quote_identifier(name)} ON {entry.table.sql} RENAME TO …"
+        fault = f"trigger {name} fires after those of the package"
+        return Repair(entry, fault, f"Triggers fire in the order of their names: {rename}")
     return Repair(entry)
 
 

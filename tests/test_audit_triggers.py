@@ -252,7 +252,7 @@ def test_install_goes_on_past_a_table_that_others_hold() -> None:
 
 
 def test_install_names_what_keeps_it_from_a_table() -> None:
-    """A column that is gone is for people to find."""
+    """What is for people to decide: a column that is gone, a name, triggers that say nothing."""
     make_table("legacy")
     install("legacy")
     execute("ALTER TABLE legacy RENAME created_by TO maker")
@@ -263,6 +263,32 @@ def test_install_names_what_keeps_it_from_a_table() -> None:
         "remove the triggers and add them anew."
     )
     execute("ALTER TABLE legacy RENAME maker TO created_by")
+    execute(
+        'CREATE TRIGGER "Änderung" BEFORE UPDATE ON legacy FOR EACH ROW '
+        "EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    assert run("check")[0] == ("public.legacy: trigger Änderung fires after those of the package\n")
+    text, status = run("install")
+    assert status == 1
+    assert text.splitlines()[-1].endswith(
+        'order of their names: ALTER TRIGGER "Änderung" ON "public"."legacy" RENAME TO …'
+    )
+    execute('ALTER TRIGGER "Änderung" ON legacy RENAME TO "aenderung"')
+    assert run("check") == ("", 0)
+    execute(
+        "CREATE TABLE mute (id int); CREATE FUNCTION audit_fields_mute() RETURNS trigger "
+        "LANGUAGE plpgsql AS '-- Put there by django_audit_fields; \nBEGIN RETURN NEW; END'"
+    )
+    execute(
+        "CREATE TRIGGER mute BEFORE INSERT ON mute FOR EACH ROW "
+        "EXECUTE FUNCTION audit_fields_mute()"
+    )
+    text, status = run("install")
+    assert status == 1
+    assert text.splitlines()[-1].startswith(
+        "public.mute: nothing says which columns its triggers fill. "
+    )
+    execute("DROP TABLE mute")
     execute(f'DROP TRIGGER "{INSERT}" ON legacy')
     assert run("install")[1] == 0
 

@@ -15,7 +15,13 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_audit_fields.catalog import coverage, differences
-from django_audit_fields.installed import COLUMNS_QUERY, FUNCTIONS_QUERY, TRIGGERS_QUERY, sql_tokens
+from django_audit_fields.installed import (
+    COLUMNS_QUERY,
+    FUNCTIONS_QUERY,
+    LATER_TRIGGERS_QUERY,
+    TRIGGERS_QUERY,
+    sql_tokens,
+)
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
 from django_audit_fields.quoting import quote_literal
 from django_audit_fields.repairs import repair
@@ -357,13 +363,15 @@ def test_a_table_of_a_models_name_elsewhere_is_not_its_table() -> None:
 def test_parameters_may_be_bound_by_the_server() -> None:
     """The questions to the catalog are typed for `server_side_binding`, too."""
     with psycopg.connect(**plain_parameters()) as plain:
-        for query in (FUNCTIONS_QUERY, TRIGGERS_QUERY, COLUMNS_QUERY):
+        queries = (FUNCTIONS_QUERY, TRIGGERS_QUERY, LATER_TRIGGERS_QUERY, COLUMNS_QUERY)
+        for query in queries:
             plain.execute(
                 query,
                 {
                     "names": ["created_by"],
                     "prefix": "audit_fields_",
                     "mark": "x",
+                    "ours": "x",
                     "tables": [1, 99999, 2**31],
                 },
             )
