@@ -137,6 +137,7 @@ class TimestampModel(models.Model):
             require_actor(model, (self,))
         state: Any = self._state
         before, memory = self.__dict__.copy(), getattr(state, "audit_memory", None)
+        state.audit_actor = state.audit_now = None  # somebody may send the signal without a save
         try:
             super().save_base(raw, force_insert, force_update, using, update_fields)
         except BaseException:
@@ -162,6 +163,7 @@ class TimestampModel(models.Model):
     ) -> bool:
         if raw:
             # Also what `loaddata` reaches, which calls Model.save_base past any override.
+            self._state.audit_actor = None  # type: ignore[attr-defined]
             with preserve_audit_fields(), stamped():
                 updated: bool = super()._save_table(  # type: ignore[misc]
                     raw, cls, force_insert, force_update, using, update_fields

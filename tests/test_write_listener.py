@@ -188,6 +188,19 @@ def test_the_listener_tells_the_receivers_behind_it():
     assert seen == [("maker", "maker"), ("maker", "changer")]
 
 
+def test_a_signal_without_a_save_names_nobody_for_later():
+    """What the listener was told by hand does not reach a save that it does not hear of."""
+    item = ItemFactory()
+    with acting_as("other"):
+        for instance in (item, fresh := Item(name="a")):
+            pre_save.send(sender=Item, instance=instance, raw=False, using="default")
+    with without_the_listener(), acting_as("writer"):
+        item.save()
+        fresh.save()
+    assert people_of(item)[1] == "writer"
+    assert people_of(fresh) == ("writer", "writer")
+
+
 def test_a_save_that_saves_again():
     """A model whose `save` writes what it has just been told."""
     with acting_as("maker"):
