@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from django_audit_fields.catalog import differences
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
 from django_audit_fields.repairs import repair
+from django_audit_fields.trigger_sql import drop_unused_functions_sql
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -414,3 +418,61 @@ def test_a_lost_third_trigger_is_found_and_put_back(partitioned: str) -> None:
         assert [str(found) for found in differences(connection)] == [f"public.moving: {expected}"]
         repair(connection)
         assert differences(connection) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("isolation", "expected"),
+    [
+        ("READ COMMITTED", ("south", "victim", "second")),
+        ("REPEATABLE READ", ("north", "victim", "first")),
+    ],
+)
+def test_a_row_that_waited_for_another_change_moves_with_its_maker(
+    isolation: str, expected: tuple[str, str, str]
+) -> None:
+    """STRICT: the version that leaves is the one that the other transaction left, or none does."""
+    parameters = connection.get_connection_params()
+    for name in ("context", "cursor_factory"):
+        parameters.pop(name, None)
+    execute(
+        f"CREATE TABLE moving (id int, region text, {columns_sql()}) PARTITION BY LIST (region)"
+    )
+    try:
+        for region in ("north", "south"):
+            execute(f"CREATE TABLE moving_{region} PARTITION OF moving FOR VALUES IN ('{region}')")
+        install("moving", strict=True)
+        with transaction.atomic():
+            act_as("victim")
+            execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+        with (
+            psycopg.connect(**parameters) as first,
+            psycopg.connect(**parameters) as second,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            first.execute("SET LOCAL app.\"current_user\" TO 'first'")
+            first.execute("UPDATE moving SET id = 2")
+            second.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+            second.execute("SET LOCAL app.\"current_user\" TO 'second'")
+            waiting = pool.submit(second.execute, "UPDATE moving SET region = 'south'")
+            wait_until_blocked(second.info.backend_pid)
+            first.commit()
+            if isolation == "REPEATABLE READ":
+                with pytest.raises(psycopg.errors.SerializationFailure):
+                    waiting.result()
+                second.rollback()
+            else:
+                waiting.result()
+                second.commit()
+        found = row("SELECT region, created_by, updated_by FROM moving WHERE id = 2")
+        assert found == expected
+    finally:
+        execute("DROP TABLE moving")
+        with connection.schema_editor() as editor:
+            editor.execute(drop_unused_functions_sql(), None)
+
+
+def wait_until_blocked(process: int) -> None:
+    end = time.monotonic() + 20
+    while row("SELECT cardinality(pg_blocking_pids(%s))", [process]) == (0,):
+        assert time.monotonic() < end, "the second transaction never waited for the first"
