@@ -149,13 +149,13 @@ def test_list_shows_rules_that_differ_by_event() -> None:
         "UPDATE": {"nobody": "fallback", "fallback": "system", "strict": False},
     }
     execute(f'ALTER TABLE {NOTE} DISABLE TRIGGER "~~audit_fields_update"')
-    assert "INSERT: nobody=refuse strict; UPDATE: no trigger" in line_of(NOTE)
+    assert "INSERT: nobody=refuse strict; UPDATE: none in force" in line_of(NOTE)
     execute("CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     execute(
         f'CREATE OR REPLACE TRIGGER "{INSERT}" BEFORE INSERT ON {NOTE} FOR EACH ROW '
         "EXECUTE FUNCTION nothing()"
     )
-    assert line_of(NOTE) == f"drifted  triggersapp.Note  no trigger  expected: {usual}"
+    assert line_of(NOTE) == f"drifted  triggersapp.Note  none in force  expected: {usual}"
 
 
 def test_list_shows_no_rules_of_a_table_without_labels() -> None:

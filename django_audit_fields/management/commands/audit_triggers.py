@@ -91,7 +91,7 @@ def rules_of(entry: Coverage) -> Iterator[str]:
     if in_force == {expected}:
         yield "" if expected is None else str(expected)
     elif expected is not None or in_force - {None}:
-        texts = {event: str(rules or "no trigger") for event, rules in entry.in_force.items()}
+        texts = {event: str(rules or "none in force") for event, rules in entry.in_force.items()}
         if len(in_force) == 1:
             yield texts["INSERT"]
         else:
