@@ -129,7 +129,9 @@ class TimestampModel(models.Model):
             super().save_base(raw, force_insert, force_update, using, update_fields)
             return
         model = type(self)
-        if update_fields is not None and not updated_names(model).issubset(update_fields):
+        if update_fields is not None and not (
+            type(update_fields) is frozenset and updated_names(model) <= update_fields
+        ):
             # Django itself names the loaded columns of a deferred instance.
             update_fields = self._with_updated(update_fields)
         if refuses_nobody(model, audit_settings().nobody):
