@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -104,8 +105,12 @@ changes = st.fixed_dictionaries(
 )
 
 
-def table_name(key: tuple[str, bool, str]) -> str:
-    return "audited " + " ".join(map(str, key))
+#: A table without partitions, one whose row is changed where it is, one whose row moves.
+PLACES = ("plain", "stays", "moves")
+
+
+def table_name(key: tuple[str, bool, str], place: str) -> str:
+    return " ".join(["plain" if place == "plain" else "parted", *map(str, key)])
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +125,20 @@ def plain_connection(
         plain.execute("SET TIME ZONE 'UTC'")
         plain.execute("CREATE SCHEMA plain_triggers")
         plain.execute("SET search_path TO plain_triggers")
-        for key, mode in MODES.items():
-            quoted = quote_identifier(table_name(key))
+        for (key, mode), place in itertools.product(MODES.items(), ("plain", "moves")):
+            name = table_name(key, place)
+            quoted = quote_identifier(name)
             columns = ", ".join(
                 f"{role} {'timestamptz' if role in TIME_ROLES else 'varchar(50)'}"
                 for role in mode.roles
             )
-            plain.execute(f"CREATE TABLE {quoted} (id int, {columns})")
+            suffix = "" if place == "plain" else "PARTITION BY LIST (id)"
+            plain.execute(f"CREATE TABLE {quoted} (id int, {columns}) {suffix}")
+            for number in (1, 2) if suffix else ():
+                partition = quote_identifier(f"{name} {number}")
+                plain.execute(
+                    f"CREATE TABLE {partition} PARTITION OF {quoted} FOR VALUES IN ({number})"
+                )
             plain.execute(str(install_sql(quote_literal(quoted), mode)))
         yield plain
         plain.rollback()
@@ -138,6 +150,7 @@ def read_row(plain: psycopg.Connection[Any], query: str, parameters: Any) -> tup
 
 @given(
     key=st.sampled_from(sorted(MODES)),
+    place=st.sampled_from(PLACES),
     old=st.none() | rows,
     new=rows,
     changed=changes,
@@ -146,6 +159,7 @@ def read_row(plain: psycopg.Connection[Any], query: str, parameters: Any) -> tup
 )
 @example(
     key=("both", True, "fallback"),
+    place="moves",
     old=dict.fromkeys(ROLES),
     new=dict.fromkeys(ROLES),
     changed=dict.fromkeys(ROLES, UNCHANGED),
@@ -153,21 +167,25 @@ def read_row(plain: psycopg.Connection[Any], query: str, parameters: Any) -> tup
     preserve=None,
 )
 @settings(
-    max_examples=1500,
+    max_examples=3000,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_row_ends_as_the_truth_table_says(
     plain_connection: psycopg.Connection[Any],
     key: tuple[str, bool, str],
+    place: str,
     old: Row | None,
     new: Row,
     changed: Row,
     actor: str | None,
     preserve: str | None,
 ) -> None:
-    """Old row x new row x variables x mode: PostgreSQL stores what the contract's table says."""
-    plain, mode, quoted = plain_connection, MODES[key], quote_identifier(table_name(key))
+    """Old row x new row x variables x mode: PostgreSQL stores what the contract's table says.
+
+    Also in a partitioned table, and in the row that an UPDATE moves to another partition.
+    """
+    plain, mode, quoted = plain_connection, MODES[key], quote_identifier(table_name(key, place))
     roles = mode.roles
     with plain.transaction(force_rollback=True):
         if old is not None:
@@ -187,7 +205,12 @@ def test_a_row_ends_as_the_truth_table_says(
         else:
             named = {role: changed[role] for role in roles if changed[role] != UNCHANGED}
             given_row = {role: named.get(role, old[role]) for role in roles}
-            assignments = ", ".join(["id = 1", *(f"{role} = %s" for role in named)])
+            assignments = ", ".join(
+                [
+                    "id = 2" if place == "moves" else "id = 1",
+                    *(f"{role} = %s" for role in named),
+                ]
+            )
             statement = f"UPDATE {quoted} SET {assignments}"
             parameters = list(named.values())
         statement += f" RETURNING statement_timestamp(), session_user::text, {', '.join(roles)}"
