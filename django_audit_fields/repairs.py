@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors
 
@@ -133,15 +133,12 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
             continue
         if not {column for _, column in stamping.columns} <= set(table.columns):
             continue  # renamed past the triggers: for people to put right, and no reason to stop
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') "
-                "AND pg_catalog.has_schema_privilege(relnamespace, 'CREATE') "
-                "FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)",
-                [table.sql],
-            )
-            if cursor.fetchone() == (True,):
+        try:
+            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 cursor.execute(str(install_sql(quote_literal(table.sql), stamping)))
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, errors.InsufficientPrivilege):
+                raise
 
 
 def is_outdated(catalog: Catalog, table: Table, stamping: Stamping) -> bool:

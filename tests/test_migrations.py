@@ -749,6 +749,26 @@ def test_a_release_reaches_every_schema_that_its_role_owns() -> None:
     assert differences(connection) == []
 
 
+def test_a_release_leaves_a_partition_of_another_role_to_it() -> None:
+    """And with it the whole table, whose triggers the partition has; others are brought along."""
+    execute("CREATE ROLE keeper; CREATE ROLE visitor; CREATE SCHEMA old AUTHORIZATION visitor")
+    for table, suffix in (("old.parted", "PARTITION BY RANGE (id)"), ("old.zz_plain", "")):
+        make_table(table, suffix=suffix)
+    execute("CREATE TABLE old.parted_1 PARTITION OF old.parted FOR VALUES FROM (0) TO (10)")
+    for table in ("old.parted", "old.zz_plain"):
+        install(table)
+        execute(f'COMMENT ON TRIGGER "~~audit_fields_insert" ON {table} IS NULL')
+        execute(f"ALTER TABLE {table} OWNER TO visitor")
+    execute("ALTER TABLE old.parted_1 OWNER TO keeper")
+    execute("ALTER FUNCTION old.audit_fields_stamp() OWNER TO visitor")
+    execute("SET LOCAL ROLE visitor")
+    reinstall(connection)
+    execute("RESET ROLE")
+    assert {found.table for found in differences(connection)} == {"old.parted"}
+    reinstall(connection)
+    assert differences(connection) == []
+
+
 def test_a_release_goes_on_past_a_table_whose_column_was_renamed() -> None:
     """Its triggers cannot be made anew; every other table's are."""
     for table in ("first", "second"):
