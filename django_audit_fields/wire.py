@@ -186,12 +186,12 @@ class _RoundTrip(psycopg.Pipeline):
         Nothing goes for a statement that was never sent, except the BEGIN that goes ahead of it.
         """
         if self._is_awaiting:  # it was interrupted, and nobody waits for these any more
-            with self._lock:
+            with self._conn.lock:
                 self._conn.wait(self._read_gen())
         elif (self._has_sent and self._many) or (
             self.command_queue and (self._has_sent or self._opens)
         ):
-            with self._lock:
+            with self._conn.lock:
                 self._conn.wait(self._send_and_read_gen())
 
     def _queue_ahead(self) -> None:
@@ -248,11 +248,19 @@ class _RoundTrip(psycopg.Pipeline):
     def _read_gen(self) -> PQGen[list[list[PGresult]]]:
         """Read every answer up to that to the Sync, which stays out."""
         answers: list[list[PGresult]] = []
+        ends = 0
         try:
-            while results := (yield from generators.fetch_many(self.pgconn)):
-                if results[0].status == ExecStatus.PIPELINE_SYNC:
+            # An answer ends with nothing. What executemany() read by turns may have left that much
+            # of its last one; twice nothing is the end of all.
+            while ends < 2:
+                results = yield from generators.fetch_many(self.pgconn)
+                if not results:
+                    ends += 1
+                elif results[0].status == ExecStatus.PIPELINE_SYNC:
                     break
-                answers.append(results)
+                else:
+                    ends = 0
+                    answers.append(results)
         except psycopg.Error:
             # A server that ends the session says why before it goes.
             if not any(answer[0].status == ExecStatus.FATAL_ERROR for answer in answers):
@@ -265,15 +273,15 @@ def forget_prepared(connection: Connection, sqlstate: str) -> None:
     """After an error in a pipeline in autocommit: let psycopg prepare its statements anew.
 
     In a pipeline it takes a statement for prepared before the server has answered, and would go on
-    to execute by name what does not exist. A rollback makes it forget; here none comes. Bad data
-    and violated constraints come up later than that.
+    to execute by name what does not exist. A rollback makes it forget, and none comes by itself
+    here. Bad data and violated constraints come up later than that.
     """
     if (
         connection.prepare_threshold is not None
         and sqlstate[:2] not in ("22", "23", "P0")
         and connection.pgconn.transaction_status == IDLE
     ):
-        send(connection, [b"DEALLOCATE ALL"])
+        send(connection, [b"BEGIN", b"ROLLBACK"])
 
 
 def _begin_sql(connection: Connection) -> bytes:

@@ -209,4 +209,8 @@ def test_a_lost_server_is_told_as_without_the_carrier(how, method, caplog):
             if method == "execute":  # of executemany psycopg itself logs something
                 told[-1] += (cursor.rowcount, [one.getMessage() for one in caplog.records])
             database.in_atomic_block = False
-    assert told[1] == told[0]
+    bare, carrying = told
+    if bare[0][3] is psycopg.OperationalError:
+        # An older psycopg lost what the server had said. With the actor it is told.
+        bare, carrying = bare[1:], carrying[1:]
+    assert carrying == bare
