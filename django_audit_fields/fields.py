@@ -16,7 +16,7 @@ from django.utils import timezone
 from .actors import is_preserving
 from .conf import MAX_LABEL_LENGTH
 from .expressions import ActorDefault
-from .stamping import is_audited, is_stamped, required_actor
+from .stamping import is_audited, required_actor, stamped_now
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -49,10 +49,10 @@ class AuditField(Field):
         the history of an audited one, stores what it is given.
         """
         given = model_instance.__dict__.get(self.attname)
-        if not add or (given is not None and is_stamped()):
+        if not add:
             return given
-        if is_stamped():
-            return self.early_value(model_instance)
+        if id(model_instance) in stamped_now():
+            return self.early_value(model_instance) if given is None else given
         if given is not None and (not is_audited(type(model_instance)) or is_preserving()):
             return given
         value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)

@@ -166,12 +166,12 @@ class TimestampModel(models.Model):
         if raw:
             # Also what `loaddata` reaches, which calls Model.save_base past any override.
             self._state.audit_actor = None  # type: ignore[attr-defined]
-            with preserve_audit_fields(), stamped():
+            with preserve_audit_fields(), stamped((self,)):
                 updated: bool = super()._save_table(  # type: ignore[misc]
                     raw, cls, force_insert, force_update, using, update_fields
                 )
         else:
-            token = begin_stamped()
+            token = begin_stamped(frozenset((id(self),)))
             try:
                 updated = super()._save_table(  # type: ignore[misc]
                     raw, cls, force_insert, force_update, using, update_fields

@@ -12,14 +12,12 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.models.constants import OnConflict
 from django.db.models.sql.where import AND
-from django.utils import timezone
 
 from .actors import NoActorError, is_preserving, label_for
 from .relations import RelatingManager
 from .stamping import (
     AUDIT_NAMES,
     Memory,
-    Stamp,
     audit_names,
     bulk_stamp,
     fill_missing,
@@ -30,7 +28,7 @@ from .stamping import (
     required_actor,
     row_as_given,
     stamp_for,
-    stamp_of_call,
+    stamp_of_update,
     stamped,
     tell,
     updated_names,
@@ -68,7 +66,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
     def update(self, **kwargs: Any) -> int:
         if not kwargs or not audit_names(self.model) or is_preserving():
             return super().update(**kwargs)
-        stamp = stamp_of_call() or Stamp(timezone.now(), required_actor(self.model))
+        stamp = stamp_of_update(self.model)
         values = {name: value for name, value in kwargs.items() if name not in AUDIT_NAMES}
         values.update((name, getattr(stamp, name)) for name in updated_names(self.model))
         return super().update(**values)
@@ -131,7 +129,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
         before = [tuple(map(obj.__dict__.get, names)) for obj in objs]
         self._stamp_inserts(objs, names)
         try:
-            with stamped():
+            with stamped(objs):
                 created = super().bulk_create(objs, *options, update_fields, unique_fields)
         except BaseException:
             for obj, values in zip(objs, before, strict=True):
@@ -212,9 +210,9 @@ class AuditQuerySet(models.QuerySet[_Model]):
         # Only audit columns named: not the caller's to set, but the rows are touched all the same.
         fields = kept or (fields and sorted(updated_names(self.model))[:1])
         stamp = stamp_for(self.model, memories)
-        with bulk_stamp(stamp):
+        with bulk_stamp(self.model, stamp) as call:
             count = super().bulk_update(objs, fields, batch_size)
-        tell(objs, memories, stamp, self.db)
+        tell(objs, memories, stamp if call.is_kept else None, self.db)
         return count
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]

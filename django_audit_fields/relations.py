@@ -49,14 +49,15 @@ class RelatingManager(models.Manager[_Model]):
 
 
 def surrounded(write: Write, around: Write) -> Write:
+    # Positional only, all of these: what is named may be any field's name.
     @functools.wraps(write)
-    def method(manager: Any, *args: Any, **options: Any) -> Any:
+    def method(manager: Any, /, *args: Any, **options: Any) -> Any:
         return around(manager, functools.partial(write, manager), *args, **options)
 
     return method
 
 
-def add(manager: Any, write: Write, *objs: Any, **options: Any) -> None:
+def add(manager: Any, write: Write, /, *objs: Any, **options: Any) -> None:
     model = manager.model
     if links_rows(manager):
         with refusable(manager):
@@ -85,12 +86,12 @@ def add(manager: Any, write: Write, *objs: Any, **options: Any) -> None:
     values = {name: getattr(stamp, name) for name in updated_names(model)}
     # The manager that Django takes, which may be ours or anybody's, and usually is a plain one.
     rows = model._base_manager.using(using).filter(pk__in=[pk for pk, *_ in memories])
-    with bulk_stamp(stamp):
+    with bulk_stamp(model, stamp) as call:
         rows.update(**related, **values)
-    tell(objs, memories, stamp, using)
+    tell(objs, memories, stamp if call.is_kept else None, using)
 
 
-def remove(manager: Any, write: Write, *objs: Any, **options: Any) -> None:
+def remove(manager: Any, write: Write, /, *objs: Any, **options: Any) -> None:
     model = manager.model
     if links_rows(manager) or is_generic(manager) or not objs or not is_audited(model):
         write(*objs, **options)  # rows are deleted, or not ours
@@ -102,19 +103,20 @@ def remove(manager: Any, write: Write, *objs: Any, **options: Any) -> None:
     stamp = None
     if told and options.get("bulk", True):
         stamp = stamp_for(model, memories)
-        with bulk_stamp(stamp):
+        with bulk_stamp(model, stamp) as call:
             write(*objs, **options)
+        stamp = stamp if call.is_kept else None
     else:
         write(*objs, **options)  # saves instances of its own, not those at hand
     tell(told, memories, stamp, using)
 
 
-def clear(manager: Any, write: Write, **options: Any) -> None:
+def clear(manager: Any, write: Write, /, **options: Any) -> None:
     with refusable(manager):
         write(**options)
 
 
-def assign(manager: Any, write: Write, objs: Iterable[Any], **options: Any) -> None:
+def assign(manager: Any, write: Write, /, objs: Iterable[Any], **options: Any) -> None:
     objs = tuple(objs)
     with refusable(manager):
         write(objs, **options)
@@ -126,7 +128,7 @@ def assign(manager: Any, write: Write, objs: Iterable[Any], **options: Any) -> N
         tell(told, [recall(obj, using) for obj in told], None, using)
 
 
-def create(manager: Any, write: Write, *args: Any, **values: Any) -> Any:
+def create(manager: Any, write: Write, /, *args: Any, **values: Any) -> Any:
     if not links_rows(manager):
         return write(*args, **values)  # our queryset asks before there is a block
     with refusable(manager):

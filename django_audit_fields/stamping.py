@@ -33,11 +33,12 @@ PLAIN_TYPES: Final = frozenset((str, datetime))
 #: PostgreSQL's resolution of time, and so the least step forwards.
 TICK: Final = timedelta(microseconds=1)
 
-#: Set while the instances that Django is writing carry their stamps already.
-_stamped: ContextVar[bool] = ContextVar("audit_stamped", default=False)
+#: The instances, by `id`, that Django is writing and that carry their stamps already. Of no others:
+#: a hook may write rows of its own meanwhile, which nobody has stamped.
+_stamped: ContextVar[frozenset[int]] = ContextVar("audit_stamped", default=frozenset())
 #: Asked for every column of every row, and so the bare C function; the others are for each save.
-is_stamped: Final = _stamped.get
-begin_stamped: Final = functools.partial(_stamped.set, True)
+stamped_now: Final = _stamped.get
+begin_stamped: Final = _stamped.set
 end_stamped: Final = _stamped.reset
 
 
@@ -48,8 +49,8 @@ Memory: TypeAlias = tuple[Any, Any, Any, Any]
 
 
 @contextlib.contextmanager
-def stamped() -> Iterator[None]:
-    token = begin_stamped()
+def stamped(instances: Iterable[models.Model]) -> Iterator[None]:
+    token = begin_stamped(frozenset(map(id, instances)))
     try:
         yield
     finally:
@@ -230,18 +231,40 @@ class Stamp(NamedTuple):
     updated_by: str
 
 
-#: The stamp of the call that is under way and writes through `AuditQuerySet.update`.
-_bulk_stamp: ContextVar[Stamp | None] = ContextVar("audit_bulk_stamp", default=None)
-stamp_of_call: Final = _bulk_stamp.get
+class BulkCall:
+    """A call that is under way and writes rows of a model through `AuditQuerySet.update`."""
+
+    __slots__ = ("is_kept", "model", "stamp")
+
+    def __init__(self, model: type[models.Model], stamp: Stamp) -> None:
+        self.model = model
+        self.stamp = stamp
+        #: Whether its rows got this stamp, and not that of somebody who acts inside.
+        self.is_kept = True
+
+
+_bulk_call: ContextVar[BulkCall | None] = ContextVar("audit_bulk_call", default=None)
 
 
 @contextlib.contextmanager
-def bulk_stamp(stamp: Stamp) -> Iterator[None]:
-    token = _bulk_stamp.set(stamp)
+def bulk_stamp(model: type[models.Model], stamp: Stamp) -> Iterator[BulkCall]:
+    call = BulkCall(model, stamp)
+    token = _bulk_call.set(call)
     try:
-        yield
+        yield call
     finally:
-        _bulk_stamp.reset(token)
+        _bulk_call.reset(token)
+
+
+def stamp_of_update(model: type[models.Model]) -> Stamp:
+    """What an `update()` of `model` stamps: what the call does that makes it as its own."""
+    actor = required_actor(model)
+    call = _bulk_call.get()
+    if call is not None and call.model is model:
+        if call.stamp.updated_by == actor:
+            return call.stamp
+        call.is_kept = False
+    return Stamp(timezone.now(), actor)
 
 
 def stamp_for(model: type[models.Model], memories: Iterable[Memory]) -> Stamp:

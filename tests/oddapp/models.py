@@ -5,6 +5,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.files.storage import InMemoryStorage
 from django.db import models
 
+from django_audit_fields import acting_as
 from django_audit_fields.fields import AuditActorField, AuditTimeField
 from django_audit_fields.models import AuditManager, AuditQuerySet, TimestampModel
 from django_audit_fields.triggers import AuditTrigger
@@ -269,6 +270,76 @@ class Swapped(TimestampModel):
     """Stands in for `Swappable`."""
 
     name = models.CharField(max_length=100, default="")
+
+    def __str__(self):
+        return self.name
+
+
+class HookedQuerySet(AuditQuerySet):
+    """Writes rows of others, before and after those that it was asked for."""
+
+    def _hook(self, name):
+        with acting_as("service"):
+            Thing.objects.update(name=name)
+        BulkOnly.objects.bulk_create([BulkOnly(created_by="forged", updated_by="forged")])
+        BulkOnly.objects.bulk_create([BulkOnly()])
+
+    def update(self, **kwargs):
+        self._hook("update")
+        return super().update(**kwargs)
+
+    def _insert(self, *args, **kwargs):
+        self._hook("insert")
+        return super()._insert(*args, **kwargs)
+
+    _insert.queryset_only = False
+
+
+class Hooked(TimestampModel):
+    manager = models.CharField(max_length=20, default="")
+    write = models.CharField(max_length=20, default="")
+    thing = models.ForeignKey(Thing, models.CASCADE, null=True, related_name="hooked")
+    things = models.ManyToManyField(Thing, related_name="hooked_many")
+
+    objects = AuditManager.from_queryset(HookedQuerySet)()
+
+
+class BulkOnly(TimestampModel):
+    """With Django's manager: the fields stamp what it inserts at once."""
+
+    objects = models.Manager()
+
+
+class ServedQuerySet(AuditQuerySet):
+    def update(self, **kwargs):
+        with acting_as("service"):
+            return super().update(**kwargs)
+
+
+class Served(TimestampModel):
+    """Somebody else is always acting when its rows are updated."""
+
+    name = models.CharField(max_length=100, default="")
+    thing = models.ForeignKey(Thing, models.CASCADE, null=True, related_name="served")
+
+    objects = AuditManager.from_queryset(ServedQuerySet)()
+
+    class Meta:
+        base_manager_name = "objects"
+
+    def __str__(self):
+        return self.name
+
+
+class ReadOnlyName(TimestampModel):
+    """Without a column, and with something to read in its place."""
+
+    name = models.CharField(max_length=100, default="")
+    created_by = None
+
+    @property
+    def updated_by(self):
+        return "nobody in particular"
 
     def __str__(self):
         return self.name
