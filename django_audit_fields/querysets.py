@@ -31,6 +31,7 @@ from .stamping import (
     stamp_of_update,
     stamped,
     tell,
+    unwrapped,
     updated_names,
     write_back,
 )
@@ -116,7 +117,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
         options = (batch_size, ignore_conflicts, update_conflicts)
         if not names:
             return super().bulk_create(objs, *options, update_fields, unique_fields)
-        objs = list(objs)
+        objs = unwrapped(objs)
         if not objs:
             return super().bulk_create(objs, *options, update_fields, unique_fields)
         require_actor(self.model, objs)
@@ -196,7 +197,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
     def bulk_update(
         self, objs: Iterable[_Model], fields: Iterable[str], batch_size: int | None = None
     ) -> int:
-        objs = tuple(objs)
+        objs = unwrapped(objs)
         if not objs or not audit_names(self.model):
             return super().bulk_update(objs, fields, batch_size)
         fields = list(fields)

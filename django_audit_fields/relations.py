@@ -25,6 +25,7 @@ from .stamping import (
     require_actor,
     stamp_for,
     tell,
+    unwrapped,
     updated_names,
 )
 
@@ -63,6 +64,7 @@ def add(manager: Any, write: Write, /, *objs: Any, **options: Any) -> None:
         with refusable(manager):
             write(*objs, **options)
         return
+    objs = tuple(unwrapped(objs))
     if objs and is_audited(model):
         require_actor(model, objs)
     using = router.db_for_write(model, instance=manager.instance)
@@ -96,6 +98,7 @@ def remove(manager: Any, write: Write, /, *objs: Any, **options: Any) -> None:
     if links_rows(manager) or is_generic(manager) or not objs or not is_audited(model):
         write(*objs, **options)  # rows are deleted, or not ours
         return
+    objs = tuple(unwrapped(objs))
     require_actor(model)
     using = router.db_for_write(model, instance=manager.instance)
     told = rows_at_hand(objs, model, using) if stamps_updates(model) else []
@@ -124,7 +127,7 @@ def assign(manager: Any, write: Write, /, objs: Iterable[Any], **options: Any) -
     if options.get("clear") and not links_rows(manager) and stamps_updates(model):
         # Changed twice: where this host's clock is behind, the trigger had the last word.
         using = router.db_for_write(model, instance=manager.instance)
-        told = rows_at_hand(objs, model, using)
+        told = rows_at_hand(unwrapped(objs), model, using)
         tell(told, [recall(obj, using) for obj in told], None, using)
 
 

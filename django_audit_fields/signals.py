@@ -9,6 +9,7 @@ from django.db import models
 
 from .actors import current_actor, is_preserving
 from .models import TimestampModel
+from .stamping import audit_names
 
 logger = logging.getLogger("django_audit_fields")
 
@@ -33,6 +34,9 @@ def stamp_actor(
     state.audit_actor = actor  # for this save only
     if is_preserving():
         return
-    instance.updated_by = actor
-    if state.adding:
+    # Where the model dropped a column, there may be something else of that name.
+    names = audit_names(type(instance))
+    if "updated_by" in names:
+        instance.updated_by = actor
+    if state.adding and "created_by" in names:
         instance.created_by = actor

@@ -9,16 +9,21 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from operator import itemgetter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
+from django.conf import settings
 from django.db import connections, models
 from django.utils import timezone
+from django.utils.functional import LazyObject
 
 from .actors import NoActorError, acting_label, is_preserving
 from .conf import audit_settings
+from .labels import wrapped
 from .triggers import trigger_of
+
+_Model = TypeVar("_Model", bound=models.Model)
 
 CREATED: Final = ("created_at", "created_by")
 UPDATED: Final = ("updated_at", "updated_by")
@@ -26,9 +31,6 @@ AUDIT_NAMES: Final = frozenset(CREATED + UPDATED)
 #: In the order of `Memory`.
 REMEMBERED: Final = (*CREATED, "updated_at")
 LABELS: Final = frozenset(("created_by", "updated_by"))
-
-#: Nearly every value; asking these for an attribute that they lack is dear.
-PLAIN_TYPES: Final = frozenset((str, datetime))
 
 #: PostgreSQL's resolution of time, and so the least step forwards.
 TICK: Final = timedelta(microseconds=1)
@@ -46,6 +48,11 @@ end_stamped: Final = _stamped.reset
 #: `created_by`, `updated_at`; None is not known. It belongs to one key, so that it dies with a copy
 #: (`pk = None`) or another key. A plain tuple, since one is made for each row of a bulk write.
 Memory: TypeAlias = tuple[Any, Any, Any, Any]
+
+
+def unwrapped(instances: Iterable[_Model]) -> list[_Model]:
+    """The instances themselves, where some are lazy objects: `request.user`, say."""
+    return [wrapped(one) if isinstance(one, LazyObject) else one for one in instances]
 
 
 @contextlib.contextmanager
@@ -175,14 +182,18 @@ def remember(instance: models.Model) -> None:
     )
 
 
+def is_as_stored(name: str, value: Any) -> bool:
+    """Whether a row gives `value` back as it is: no expression, and no time as text or naive."""
+    if name in LABELS:
+        return isinstance(value, str)
+    return isinstance(value, datetime) and (value.tzinfo is not None) == settings.USE_TZ
+
+
 def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
-    """Drop what only the row has: left to the trigger, or given as an expression."""
+    """Drop what only the row has: left to the trigger, or given in another form than it has."""
     values = instance.__dict__
     for name in names:
-        value = values.get(name)
-        if value is None or (
-            type(value) not in PLAIN_TYPES and hasattr(value, "resolve_expression")
-        ):
+        if not is_as_stored(name, values.get(name)):
             values.pop(name, None)
 
 
@@ -200,7 +211,7 @@ def row_as_given(known: Memory, given: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {**dict(zip(REMEMBERED, known[1:], strict=True)), "updated_by": None}
     for name, value in given.items():
         if value is not None:  # given as None, a column keeps what it holds
-            row[name] = None if hasattr(value, "resolve_expression") else value
+            row[name] = value if is_as_stored(name, value) else None
     return row
 
 
@@ -316,7 +327,7 @@ def fill_missing(
         if values.get(name) is None:
             if name in LABELS:
                 values[name] = actor
-            elif name == "updated_at" and isinstance(values.get("created_at"), datetime):
+            elif name == "updated_at" and isinstance(values.get("created_at"), (date, str)):
                 values[name] = values["created_at"]
             else:
                 now = now or timezone.now()

@@ -1,7 +1,7 @@
 """Rows stored as given: `preserve_audit_fields()`, fixtures and other raw saves."""
 
 import io
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from django.core import management, serializers
@@ -189,3 +189,36 @@ def test_rows_that_come_back_after_a_rollback_keep_their_stamps():
         assert people_of(item) == (before[item.name]["created_by"], before[item.name]["updated_by"])
         # JSON keeps milliseconds.
         assert before[item.name]["created_at"] - row["created_at"] < timedelta(milliseconds=1)
+
+
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
+@pytest.mark.parametrize(
+    "given",
+    ["2020-01-01T00:00:00Z", date(2020, 1, 1), datetime(2020, 1, 1)],
+    ids=["text", "date", "naive"],
+)
+def test_times_given_in_another_form_are_those_of_the_row(given):
+    """As an import may have them; later writes go on, and memory is what was stored."""
+    values = {"created_at": given, "updated_at": given, "created_by": 5, "updated_by": 7}
+    with preserve_audit_fields():
+        saved = Item.objects.create(**values)
+        (bulk,) = Item.objects.bulk_create([Item(**values)])
+        filled = Item.objects.create(created_at=given)
+        updated, stored = ItemFactory(), ItemFactory()
+        for item in (updated, stored):
+            for name, value in values.items():
+                setattr(item, name, value)
+        updated.save()
+        Item.objects.bulk_update([stored], values)
+    assert row_of(filled)["updated_at"] == row_of(filled)["created_at"]
+    for item in (saved, bulk, updated, stored):
+        assert people_of(item) == ("5", "7")
+        assert row_of(item)["created_at"] == row_of(item)["updated_at"]
+        assert_equals_row(item)
+    with acting_as("changer"):
+        saved.save()
+        Item.objects.bulk_update([bulk, updated], ["name"])
+        stored.save(update_fields=["name"])
+    for item in (saved, bulk, updated, stored):
+        assert people_of(item) == ("5", "changer")
+        assert_equals_row(item)

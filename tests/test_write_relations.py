@@ -5,6 +5,7 @@ from asgiref.sync import async_to_sync
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from django_audit_fields import acting_as, preserve_audit_fields
 from tests.database import assert_equals_row, needs_trigger, people_of, row_of
@@ -340,3 +341,40 @@ def test_templates_cannot_save():
         assert getattr(method, "alters_data", False) is expected
     for name in ("bulk_create", "bulk_update", "get_or_create", "update_or_create"):
         assert getattr(Item.objects, name).alters_data
+
+
+def lazy(instance):
+    return SimpleLazyObject(lambda: type(instance).objects.get(pk=instance.pk))
+
+
+@pytest.mark.parametrize("way", ["add", "set", "clear and set", "remove", "bulk_update"])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_lazy_objects_are_what_they_stand_for(way, is_read):
+    """Say `request.user`, in a group of users."""
+    with acting_as("maker"):
+        item, part = ItemFactory(), PartFactory(item=None)
+        if way == "remove":
+            part = PartFactory(item=item)
+    one = lazy(part)
+    if is_read:
+        assert one.pk == part.pk
+    with acting_as("changer"):
+        if way == "bulk_update":
+            Part.objects.bulk_update([one], ["name"])
+        elif way == "clear and set":
+            item.parts.set([one], clear=True)
+        elif way == "set":
+            item.parts.set([one])
+        else:
+            getattr(item.parts, way)(one)
+    assert people_of(part) == ("maker", "changer")
+    assert_equals_row(one._wrapped)
+
+
+def test_lazy_objects_can_be_inserted():
+    """As many at once."""
+    part = Part(name="lazy")
+    with acting_as("maker"):
+        Part.objects.bulk_create([SimpleLazyObject(lambda: part)])
+    assert people_of(part) == ("maker", "maker")
+    assert_equals_row(part)

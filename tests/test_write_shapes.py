@@ -28,6 +28,7 @@ from tests.oddapp.models import (
     Nameless,
     OtherColumns,
     Ranked,
+    ReadOnlyName,
     Selecting,
     Swapped,
     Thing,
@@ -382,3 +383,13 @@ def test_a_row_that_is_gone_is_made_again():
     assert people_of(item) == ("again", "again")
     assert_equals_row(item)
     assert list(Item.objects.all()) == [item]
+
+
+def test_a_property_in_the_place_of_a_column():
+    """What the model has instead of a column stays the model's."""
+    for instance in write_in_every_way(ReadOnlyName):
+        assert instance.updated_by == "nobody in particular"
+        assert instance.created_by is None
+        row = ReadOnlyName.objects.values("created_at", "updated_at").get(pk=instance.pk)
+        assert row == {name: getattr(instance, name) for name in row}
+        assert row["updated_at"] > row["created_at"]
