@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -141,9 +142,28 @@ class AuditQuerySet(models.QuerySet[_Model]):
                 if preserving:
                     forget_unread(obj, names)
                 remember(obj)
+        if update_conflicts:
+            self._forget_twins(objs, unique_fields or ())
         return created
 
     bulk_create.alters_data = True  # type: ignore[attr-defined]
+
+    def _forget_twins(self, objs: Sequence[_Model], unique_fields: Collection[str]) -> None:
+        """Have instances of one row, which a later batch changed again, read what it holds."""
+        meta = self.model._meta
+        keys = [meta.pk if name == "pk" else meta.get_field(name) for name in unique_fields]
+        names = [field.attname for field in keys if isinstance(field, models.Field)]
+        # As text, since a key may be a list.
+        by_value = [str([getattr(obj, name) for name in names]) for obj in objs]
+        by_key = [obj.pk for obj in objs]
+        if len(set(by_value)) == len(objs) == len(set(by_key)):
+            return
+        values, pks = Counter(by_value), Counter(by_key)
+        for obj, value in zip(objs, by_value, strict=True):
+            if values[value] > 1 or pks[obj.pk] > 1:
+                for name in updated_names(self.model):
+                    obj.__dict__.pop(name, None)
+                remember(obj)
 
     def _stamp_inserts(self, objs: Sequence[_Model], names: Collection[str]) -> None:
         if is_preserving():
@@ -205,30 +225,47 @@ class AuditQuerySet(models.QuerySet[_Model]):
         memories = [recall(obj, self.db) for obj in objs]
         if is_preserving():
             count = super().bulk_update(objs, fields, batch_size)
-            self._take_as_given(objs, memories, fields)
+            self._take_as_given(objs, memories, fields, is_each_row_once(count, memories))
             return count
         kept = [name for name in fields if name not in AUDIT_NAMES]
         # Only audit columns named: not the caller's to set, but the rows are touched all the same.
+        if fields and not kept and not updated_names(self.model):
+            return 0  # written once, and so nothing is left to do
         fields = kept or (fields and sorted(updated_names(self.model))[:1])
         stamp = stamp_for(self.model, memories)
         with bulk_stamp(self.model, stamp) as call:
             count = super().bulk_update(objs, fields, batch_size)
-        tell(objs, memories, stamp if call.is_kept else None, self.db)
+        is_known = call.is_kept and is_each_row_once(count, memories)
+        tell(objs, memories, stamp if is_known else None, self.db)
         return count
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
     def _take_as_given(
-        self, objs: Sequence[_Model], memories: Sequence[Memory], fields: Collection[str]
+        self,
+        objs: Sequence[_Model],
+        memories: Sequence[Memory],
+        fields: Collection[str],
+        is_known: bool,
     ) -> None:
         """Have instances know what `bulk_update` has stored of theirs."""
         named = AUDIT_NAMES.intersection(fields)
         for obj, memory in zip(objs, memories, strict=True):
             known = obj.__dict__.get
             row = row_as_given(memory, {name: known(name) for name in named})
+            if not is_known:
+                row.update(dict.fromkeys(named))
             if "updated_by" not in named:
                 row["updated_by"] = known("updated_by")
             write_back(obj, row, memory[0])
+
+
+def is_each_row_once(count: int, memories: Sequence[Memory]) -> bool:
+    """Whether a `bulk_update` wrote each row, and none in two batches.
+
+    The queryset may hide rows, or they may be gone; which ones is not known.
+    """
+    return count == len(memories) == len({pk for pk, *_ in memories})
 
 
 @functools.cache

@@ -9,10 +9,11 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, preserve_audit_fields
 from tests.database import assert_equals_row, needs_trigger, people_of, row_of
 from tests.factories import FORGED, LONG_AGO, ItemFactory, PartFactory
-from tests.testapp.models import Item, Part, SpecialItem
+from tests.oddapp.models import Unchanging
+from tests.testapp.models import Item, Labelled, Part, SpecialItem
 
 pytestmark = pytest.mark.django_db
 
@@ -216,3 +217,57 @@ def test_refreshing_from_a_queryset_that_defers():
         item.save()
     assert people_of(item) == ("maker", "changer")
     assert_equals_row(item)
+
+
+def test_rows_that_a_queryset_hides_are_not_claimed():
+    """`bulk_update()` does not say which rows it wrote."""
+    with acting_as("maker"):
+        hidden, seen = ItemFactory(amount=1), ItemFactory(amount=9)
+    with acting_as("changer"):
+        assert Item.objects.filter(amount__gt=5).bulk_update([hidden, seen], ["name"]) == 1
+    assert people_of(hidden) == ("maker", "maker")
+    assert people_of(seen) == ("maker", "changer")
+    for item in (hidden, seen):
+        assert_equals_row(item)
+    with preserve_audit_fields():
+        for item in (hidden, seen):
+            item.created_by = "corrected"
+        Item.objects.filter(amount__gt=5).bulk_update([hidden, seen], ["created_by"])
+    assert people_of(hidden)[0] == "maker"
+    for item in (hidden, seen):
+        assert_equals_row(item)
+
+
+def test_a_row_in_two_batches_is_not_claimed():
+    """The trigger may have stamped the second time with another time than the first."""
+    item = ItemFactory()
+    twin = Item.objects.get(pk=item.pk)
+    with acting_as("changer"):
+        Item.objects.bulk_update([item, twin], ["name"], batch_size=1)
+    assert_equals_row(item)
+    assert_equals_row(twin)
+    Item.objects.bulk_update([item, item], ["name"], batch_size=1)
+    assert_equals_row(item)
+
+
+def test_an_upsert_of_a_row_in_two_batches_is_not_claimed():
+    """The instance of the first batch is behind the row by then."""
+    with acting_as("changer"):
+        twins = Labelled.objects.bulk_create(
+            [Labelled(label="a", amount=1), Labelled(label="a", amount=2), Labelled(label="b")],
+            batch_size=1,
+            update_conflicts=True,
+            update_fields=["amount"],
+            unique_fields=["label"],
+        )
+    assert "updated_at" in twins[2].__dict__
+    for twin in twins:
+        assert_equals_row(twin)
+
+
+def test_bulk_update_of_columns_that_are_written_once():
+    """Nothing is the caller's to set there, and nothing else changes."""
+    unchanging = Unchanging.objects.create()
+    unchanging.created_by = "forged"
+    assert Unchanging.objects.bulk_update([unchanging], ["created_by"]) == 0
+    assert Unchanging.objects.exclude(created_by="forged").get() == unchanging
