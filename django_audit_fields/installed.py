@@ -41,7 +41,8 @@ TRIGGERS_QUERY: Final = """
     LEFT JOIN pg_catalog.pg_proc ON pg_proc.oid = tgfoid
     WHERE (NOT tgisinternal OR tgparentid <> 0)
         AND (tgname = ANY(%(names)s)
-            OR (pg_catalog.starts_with(proname, %(prefix)s) AND strpos(prosrc, %(mark)s) > 0))
+            OR (pg_catalog.starts_with(proname, %(prefix)s)
+                AND pg_catalog.strpos(prosrc, %(mark)s) > 0))
     ORDER BY home.nspname, relation.relname, tgname
 """
 

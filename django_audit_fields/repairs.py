@@ -98,7 +98,7 @@ OWNERS_QUERY: Final = """
         SELECT proowner FROM pg_catalog.pg_proc
         JOIN pg_catalog.pg_namespace ON pg_namespace.oid = pronamespace
         WHERE nspname = %(schema)s AND pg_catalog.starts_with(proname, %(prefix)s)
-            AND pronargs = 0 AND strpos(prosrc, %(mark)s) > 0
+            AND pronargs = 0 AND pg_catalog.strpos(prosrc, %(mark)s) > 0
     ) AS owners (owner)
     WHERE NOT pg_catalog.pg_has_role(owner, 'USAGE')
     ORDER BY 1

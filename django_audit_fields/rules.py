@@ -52,6 +52,23 @@ SHARED_FUNCTIONS: Final[Mapping[tuple[str, ...], str]] = {
 }
 
 
+#: Whether a trigger that is not ours has its say in a row that moves between ours: on INSERT into
+#: its new partition, or on UPDATE, after ours, in whichever partition it leaves.
+IS_CHANGED_BY_OTHERS: Final = """EXISTS (
+            SELECT FROM pg_catalog.pg_trigger
+            WHERE NOT tgisinternal AND tgenabled OPERATOR(pg_catalog.<>) 'D'
+                AND tgtype OPERATOR(pg_catalog.&) 3 OPERATOR(pg_catalog.=) 3
+                AND (tgrelid OPERATOR(pg_catalog.=) TG_RELID
+                    AND tgtype OPERATOR(pg_catalog.&) 4 OPERATOR(pg_catalog.=) 4
+                    AND tgname OPERATOR(pg_catalog.<) TG_NAME
+                OR tgname OPERATOR(pg_catalog.>) '~~audit_fields_update'
+                    AND tgtype OPERATOR(pg_catalog.&) 16 OPERATOR(pg_catalog.=) 16
+                    AND tgrelid OPERATOR(pg_catalog.=) ANY (
+                        SELECT relid FROM pg_catalog.pg_partition_tree(
+                            pg_catalog.pg_partition_root(TG_RELID))))
+        )"""
+
+
 def journey_sql(depth: str) -> str:
     """The name of the variable in which triggers of that depth tell each other of a move."""
     return f"pg_catalog.concat('app.audit_moved_', {depth})"
@@ -259,6 +276,8 @@ def function_body(columns: tuple[tuple[str, str], ...]) -> str:
             "pg_catalog.concat_ws(' ', TG_RELID, OLD.ctid, pg_catalog.statement_timestamp(), '')"
         ),
         "moved": f"CAST(pg_catalog.jsonb_build_array({', '.join(moved)}) AS pg_catalog.text)",
+        "image": "CAST(pg_catalog.to_json(NEW) AS pg_catalog.text)",
+        "is_changed_by_others": IS_CHANGED_BY_OTHERS,
         "changed_when_moved": " OR ".join(changed_when_moved),
         "partitioned": "3" if has_labels else "0",
         **column,

@@ -37,12 +37,12 @@ class AuditStatement(Statement):
 INSTALL_TEMPLATE: Final = """\
 DO {block}
 DECLARE
-    audited regclass := to_regclass({table});
-    home text;
-    is_partitioned boolean;
-    body text := {body};
-BEGIN
-    IF audited IS NULL THEN
+    audited pg_catalog.regclass := pg_catalog.to_regclass({table});
+    home pg_catalog.text;
+    is_partitioned pg_catalog.bool;
+    body pg_catalog.text := {body};
+{search_path}BEGIN
+{own_search_path}    IF audited IS NULL THEN
         RAISE undefined_table USING
             MESSAGE = 'There is no table ' || {table} || '.',
             HINT = 'Name one that a migration before this has made; its schema is named apart.';
@@ -64,8 +64,23 @@ BEGIN
             quote_literal({function_comment});
     END IF;
 {triggers}\
+{callers_search_path}\
 END
 {block_end};"""
+
+#: Only the table is looked for on the caller's search path: whoever may make functions there would
+#: run them with the rights of whoever migrates. What fails takes this back by itself.
+SEARCH_PATH: Final = {
+    "search_path": (
+        "    callers_path pg_catalog.text := pg_catalog.current_setting('search_path');\n"
+    ),
+    "own_search_path": (
+        "    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);\n"
+    ),
+    "callers_search_path": (
+        "    PERFORM pg_catalog.set_config('search_path', callers_path, true);\n"
+    ),
+}
 
 TRIGGER_TEMPLATE: Final = """\
     EXECUTE {create} || audited || {definition} ||
@@ -120,16 +135,19 @@ COLUMN_CHECK_TEMPLATE: Final = """\
 """
 
 REMOVE_TEMPLATE: Final = """\
-DO $audit$
+DO {block}
 DECLARE
-    audited regclass := to_regclass({table});
-    home oid := (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = audited);
-    installed name;
+    audited pg_catalog.regclass := pg_catalog.to_regclass({table});
+    home pg_catalog.oid;
+    installed pg_catalog.name;
     unused record;
+{search_path}\
 BEGIN
     IF audited IS NULL THEN
         RETURN;
     END IF;
+{own_search_path}\
+    home := (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = audited);
     FOR installed IN
         SELECT tgname FROM pg_catalog.pg_trigger
         WHERE tgrelid = audited AND tgname IN ({names}) AND tgparentid = 0
@@ -138,8 +156,9 @@ BEGIN
     END LOOP;
 {defaults}\
 {sweep}\
+{callers_search_path}\
 END
-$audit$;"""
+{block};"""
 
 #: Other tables may use a function still, in ways that pg_trigger does not show.
 SWEEP_TEMPLATE: Final = """\
@@ -151,11 +170,24 @@ SWEEP_TEMPLATE: Final = """\
     LOOP
         BEGIN
             EXECUTE 'DROP FUNCTION ' || unused.name;
-        EXCEPTION WHEN dependent_objects_still_exist THEN
+        -- Or another sweep, of a migration that runs at the same time, was faster.
+        EXCEPTION WHEN dependent_objects_still_exist OR undefined_function THEN
             NULL;
         END;
     END LOOP;
 """
+
+SWEEP_ALL_TEMPLATE: Final = """\
+DO $audit$
+DECLARE
+    unused record;
+{search_path}\
+BEGIN
+{own_search_path}\
+{sweep}\
+{callers_search_path}\
+END
+$audit$;"""
 
 
 def sweep_sql(condition: str) -> str:
@@ -171,7 +203,7 @@ def sweep_sql(condition: str) -> str:
 
 def drop_unused_functions_sql() -> str:
     """Drop each function of ours, in whatever schema, that no trigger uses."""
-    return f"DO $audit$\nDECLARE\n    unused record;\nBEGIN\n{sweep_sql('true')}END\n$audit$;"
+    return fill(SWEEP_ALL_TEMPLATE, {"sweep": sweep_sql("true"), **SEARCH_PATH})
 
 
 def trigger_sql(name: str, stamping: Stamping) -> str:
@@ -195,6 +227,14 @@ def trigger_sql(name: str, stamping: Stamping) -> str:
             "comment": quote_literal(stamping.comment),
         },
     )
+
+
+def block_tag(*parts: str) -> str:
+    """The quote of a block, which none of its parts holds."""
+    tag = "audit"
+    while any(f"${tag}$" in part for part in parts):
+        tag += "_"
+    return f"${tag}$"
 
 
 def install_sql(
@@ -237,17 +277,16 @@ def install_sql(
         "function": quote_literal(function),
         "triggers": triggers,
     }
-    tag = "audit"
-    while any(f"${tag}$" in part for part in (*inner.values(), str(table))):
-        tag += "_"
+    tag = block_tag(*inner.values(), str(table))
     template = fill(
         INSTALL_TEMPLATE,
         # The statement fills in the table last, when it runs, and reads `%` as its own.
         {
             **{name: text.replace("%", "%%") for name, text in inner.items()},
+            **SEARCH_PATH,
             "table": "%(table)s",
-            "block": f"${tag}$",
-            "block_end": f"${tag}$",
+            "block": tag,
+            "block_end": tag,
         },
     )
     return AuditStatement(template, table=table)
@@ -267,12 +306,11 @@ def remove_sql(table: str, defaults: Mapping[str, str] | None = None) -> str:
 
     `defaults` are expressions by column, to be set again.
     """
-    return fill(
-        REMOVE_TEMPLATE,
-        {
-            "table": table,
-            "names": ", ".join(map(quote_literal, TRIGGER_NAMES)),
-            "defaults": set_defaults_sql(defaults or {}),
-            "sweep": sweep_sql("pronamespace = home"),
-        },
-    )
+    inner = {
+        "table": table,
+        "names": ", ".join(map(quote_literal, TRIGGER_NAMES)),
+        "defaults": set_defaults_sql(defaults or {}),
+        "sweep": sweep_sql("pronamespace = home"),
+        **SEARCH_PATH,
+    }
+    return fill(REMOVE_TEMPLATE, {**inner, "block": block_tag(*inner.values())})

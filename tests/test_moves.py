@@ -21,6 +21,7 @@ from tests.audited_tables import (
     columns_sql,
     execute,
     install,
+    make_table,
     people_of,
     row,
     rows,
@@ -208,6 +209,90 @@ MERGE_FORGERIES = {
 def forge(partitioned: str, sql: str) -> None:
     execute(f"CREATE UNIQUE INDEX ON {partitioned} (id, region)")
     execute(sql)
+
+
+MOVE_AND_INSERT = (
+    "WITH old AS (SELECT * FROM moving WHERE id = 1), "
+    "moved AS (UPDATE moving SET region = 'south' WHERE id = 1 RETURNING 1), "
+    "done AS (SELECT count(*) FROM moved) "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'west', created_at, created_by FROM old, done"
+)
+
+
+def test_strict_a_move_to_a_partition_without_triggers_vouches_for_no_insert(
+    partitioned: str,
+) -> None:
+    """Nothing takes the word there, and the next row of the statement does not either."""
+    for partition in ("moving_north", "moving_near"):
+        install(partition, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    execute(MOVE_AND_INSERT)
+    assert people_of("moving", 1) == ("victim", "forger")
+    assert people_of("moving", 2) == ("forger", "forger")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "RETURN NULL",
+        # Complete, so that the INSERT trigger has nothing to do.
+        "NEW.created_by := 'forger'; NEW.updated_by := 'forger'; RETURN NEW",
+    ],
+)
+def test_strict_a_move_that_another_trigger_ends_vouches_for_no_insert(
+    partitioned: str, body: str
+) -> None:
+    """A BEFORE INSERT trigger swallows the row, or completes it: the word goes with it."""
+    install(partitioned, strict=True)
+    execute(f"CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body}; END$$")
+    execute(
+        "CREATE TRIGGER end_it BEFORE INSERT ON moving_south FOR EACH ROW EXECUTE FUNCTION end_it()"
+    )
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    execute(MOVE_AND_INSERT)
+    assert people_of("moving", 2) == ("forger", "forger")
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+@pytest.mark.parametrize("trigger", ["a BEFORE INSERT", "~~~ BEFORE UPDATE"])
+def test_a_row_that_other_triggers_change_on_its_way_keeps_its_maker(
+    partitioned: str, has_key: bool, trigger: str
+) -> None:
+    """What they change is not what identifies the row; with a key, no other row passes for it."""
+    if has_key:
+        execute("ALTER TABLE moving ADD PRIMARY KEY (id, region)")
+    install(partitioned, strict=True)
+    execute(
+        "CREATE FUNCTION write_body() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN NEW.body := clock_timestamp()::text; RETURN NEW; END$$"
+    )
+    name, _, event = trigger.partition(" ")
+    execute(f'CREATE TRIGGER "{name}" {event} ON moving FOR EACH ROW EXECUTE FUNCTION write_body()')
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("mover")
+    execute("UPDATE moving SET region = 'west'")
+    assert people_of("moving", 1) == ("victim", "mover")
+    if has_key:
+        execute('ALTER TABLE moving_south DISABLE TRIGGER "~~audit_fields_insert"')
+        execute(MOVE_AND_INSERT)
+        assert people_of("moving", 2) == ("mover", "mover")
+
+
+def test_strict_a_row_with_json_that_jsonb_refuses_moves(partitioned: str) -> None:
+    """What travels with the word is text: PostgreSQL's `json` holds what its `jsonb` cannot."""
+    execute('ALTER TABLE moving ADD facts json DEFAULT \'{"a": "\\u0000"}\'')
+    install(partitioned, strict=True)
+    act_as("maker")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("mover")
+    execute("UPDATE moving SET region = 'west'")
+    assert people_of("moving", 1) == ("maker", "mover")
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
@@ -476,3 +561,26 @@ def wait_until_blocked(process: int) -> None:
     end = time.monotonic() + 20
     while row("SELECT cardinality(pg_blocking_pids(%s))", [process]) == (0,):
         assert time.monotonic() < end, "the second transaction never waited for the first"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_once() -> None:
+    """The one that waited for the other finds the function gone, and is done."""
+    parameters = connection.get_connection_params()
+    for name in ("context", "cursor_factory"):
+        parameters.pop(name, None)
+    make_table("dropped")
+    install("dropped", columns={"created_by": "created_by", "updated_at": "updated_at"})
+    execute("DROP TABLE dropped")
+    (name,) = rows("SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE '%%d_at_%%'")[-1]
+    with (
+        psycopg.connect(**parameters) as first,
+        psycopg.connect(**parameters, autocommit=True) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first.execute(drop_unused_functions_sql())
+        waiting = pool.submit(second.execute, drop_unused_functions_sql())
+        wait_until_blocked(second.info.backend_pid)
+        first.commit()
+        waiting.result(timeout=20)
+    assert row("SELECT to_regprocedure(%s)", [name]) == (None,)

@@ -13,7 +13,9 @@ from django.db.migrations.writer import MigrationWriter, OperationWriter
 from django.db.utils import ConnectionHandler
 from django.test import override_settings
 
+from django_audit_fields.catalog import differences
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
+from django_audit_fields.trigger_sql import drop_unused_functions_sql
 from tests.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -22,6 +24,7 @@ from tests.audited_tables import (
     make_table,
     people_of,
     row,
+    rows,
     stamps_of,
     triggers_on,
 )
@@ -345,3 +348,56 @@ def test_other_databases_get_no_sql(tmp_path: Path) -> None:
     apply(operation, using=sqlite, backwards=True)
     assert sqlite.introspection.table_names() == []
     sqlite.close()
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        "CREATE FUNCTION quote_ident(name) RETURNS text LANGUAGE plpgsql AS "
+        "$$BEGIN INSERT INTO visits VALUES ('quote_ident'); RETURN $1; END$$",
+        "CREATE FUNCTION starts_with(name, text) RETURNS boolean LANGUAGE plpgsql AS "
+        "$$BEGIN INSERT INTO visits VALUES ('starts_with'); RETURN false; END$$",
+        "CREATE FUNCTION joined(text, regclass) RETURNS text LANGUAGE plpgsql AS "
+        "$$BEGIN INSERT INTO visits VALUES ('||'); RETURN concat($1, $2::text); END$$;"
+        "CREATE OPERATOR || (LEFTARG = text, RIGHTARG = regclass, FUNCTION = joined)",
+    ],
+)
+def test_nothing_on_the_search_path_is_run(stranger: str) -> None:
+    """Whoever may make functions there gets none of the rights of whoever migrates."""
+    execute("CREATE TABLE visits (what text)")
+    make_table("guarded")
+    functions = audit_functions()
+    execute(stranger)
+    operation = InstallAuditTriggers("guarded")
+    path = row("SELECT current_setting('search_path')")
+    apply(operation)
+    assert not differences(connection)
+    apply(operation, backwards=True)
+    execute(drop_unused_functions_sql())
+    assert rows("SELECT * FROM visits") == []
+    assert audit_functions() == functions
+    assert row("SELECT current_setting('search_path')") == path
+
+
+def test_strangers_operators_decide_nothing() -> None:
+    """An equality of varchar that is never true leaves an empty updated_by to be filled."""
+    make_table("guarded")
+    execute(
+        "CREATE FUNCTION never(varchar, varchar) RETURNS boolean IMMUTABLE LANGUAGE sql "
+        "AS 'SELECT false';"
+        "CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = never)"
+    )
+    apply(InstallAuditTriggers("guarded", strict=False))
+    execute("INSERT INTO guarded (id) VALUES (1)")
+    execute("UPDATE guarded SET updated_by = '', updated_at = now() + interval '1 day'")
+    assert people_of("guarded") == ("system", "system")
+
+
+def test_a_table_named_like_the_quotes_of_a_block() -> None:
+    """Whatever its name holds, its triggers go on and off."""
+    make_table("a$audit$b")
+    operation = InstallAuditTriggers("a$audit$b")
+    apply(operation)
+    assert triggers_on("a$audit$b")
+    apply(operation, backwards=True)
+    assert not triggers_on("a$audit$b")

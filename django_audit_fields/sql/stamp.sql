@@ -20,6 +20,8 @@ BEGIN
     -- announces this version of the row, the second passes the word on if that very version leaves,
     -- and the third takes it: an UPDATE that moves nothing and a DELETE of its own vouch for no row.
     -- Each depth has a variable of its own, lest what other triggers do meanwhile comes between.
+    -- The word may reach another row: a partition without our INSERT trigger does not take it. So it
+    -- holds the whole row, as it comes to the other partition.
     IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
         journey := {journey};
         announced := {announced};
@@ -53,8 +55,31 @@ BEGIN
             journey := {journey};
             announced := pg_catalog.current_setting(journey, true);
             IF announced OPERATOR(pg_catalog.<>) '' THEN
-                is_moved := announced OPERATOR(pg_catalog.=) {moved};
+                is_moved := pg_catalog.starts_with(announced, {moved});
                 PERFORM pg_catalog.set_config(journey, '', true);
+                IF is_moved THEN
+                    announced := pg_catalog.substr(
+                        announced, pg_catalog.length({moved}) OPERATOR(pg_catalog.+) 1);
+                    IF announced OPERATOR(pg_catalog.<>) {image} THEN
+                        -- The same in another order of columns, or as other people's triggers have
+                        -- changed it on its way: none of them changes what identifies a row.
+                        is_moved := NOT EXISTS (
+                            SELECT FROM pg_catalog.json_each(CAST(announced AS pg_catalog.json)) AS sent
+                            JOIN pg_catalog.json_each(pg_catalog.to_json(NEW)) AS arrived
+                                ON arrived.key OPERATOR(pg_catalog.=) sent.key
+                            WHERE CAST(sent.value AS pg_catalog.text)
+                                    OPERATOR(pg_catalog.<>) CAST(arrived.value AS pg_catalog.text)
+                                AND (NOT {is_changed_by_others} OR EXISTS (
+                                    SELECT FROM pg_catalog.pg_index
+                                    JOIN pg_catalog.pg_attribute
+                                        ON attrelid OPERATOR(pg_catalog.=) indrelid
+                                        AND attnum OPERATOR(pg_catalog.=) ANY (indkey)
+                                    WHERE indrelid OPERATOR(pg_catalog.=) TG_RELID AND indisprimary
+                                        AND attname OPERATOR(pg_catalog.=) sent.key
+                                ))
+                        );
+                    END IF;
+                END IF;
                 IF is_moved AND is_preserving THEN
                     RETURN NEW;
                 END IF;
@@ -160,7 +185,8 @@ BEGIN
             {journey},
             pg_catalog.concat(
                 CASE WHEN TG_ARGV[{partitioned}] OPERATOR(pg_catalog.=) 'partitioned' THEN {announced} END,
-                {moved}),
+                {moved},
+                {image}),
             true);
     END IF;
     RETURN NEW;
