@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import models
+from django.db import models, transaction
 from django.db.models.constants import OnConflict
 from django.db.models.sql.where import AND
 
@@ -70,10 +70,63 @@ class AuditQuerySet(models.QuerySet[_Model]):
             return super().update(**kwargs)
         stamp = stamp_of_update(self.model)
         values = {name: value for name, value in kwargs.items() if name not in AUDIT_NAMES}
-        values.update((name, getattr(stamp, name)) for name in updated_names(self.model))
-        return super().update(**values)
+        stamps = {name: getattr(stamp, name) for name in updated_names(self.model)}
+        if not has_parents(self.model) or self.query.is_sliced or self.query.combinator:
+            return super().update(**values, **stamps)
+        return self._update_tables(values, stamps)
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def _update_tables(self, values: Mapping[str, Any], stamps: Mapping[str, Any]) -> int:
+        """Update what may be in a child's table and in its parents', all of it or nothing."""
+        own = concrete(self.model)
+        table_of = functools.partial(table_of_field, self.model)
+        changed, stamped = set(map(table_of, values)), set(map(table_of, stamps))
+        if len(changed | stamped) == 1:
+            return super().update(**values, **stamps)
+        self._for_write = True
+        if (
+            changed == {own}
+            and own not in stamped
+            and not self.query.distinct_fields
+            and not isinstance(self.query.group_by, tuple)
+        ):
+            try:
+                return self._update_in_steps(values, stamps)
+            except _SomeLostError:
+                return self._update_in_steps(values, stamps, one_by_one=True)
+        with transaction.atomic(using=self.db, savepoint=False):
+            return super().update(**values, **stamps)
+
+    def _update_in_steps(
+        self, values: Mapping[str, Any], stamps: Mapping[str, Any], *, one_by_one: bool = False
+    ) -> int:
+        """Update the child's table by the caller's own condition, and then what it is a child of.
+
+        Django would look up the keys first and update by these alone: of two who compare and swap a
+        value, both would win.
+        """
+        with transaction.atomic(using=self.db):
+            # A join may find a row more than once.
+            keys = list(dict.fromkeys(self.order_by().values_list("pk", flat=True)))
+            if one_by_one:
+                keys = [
+                    key
+                    for key in keys
+                    if super(AuditQuerySet, self.filter(pk=key)).update(**values)
+                ]
+            elif keys:
+                count = super(AuditQuerySet, self.filter(pk__in=keys)).update(**values)
+                if count == 0:
+                    return 0
+                if count != len(keys):
+                    # Somebody else was quicker with some, and only one by one says with which.
+                    raise _SomeLostError
+            if keys:
+                holder = holder_of_updated(self.model)
+                plain_rows(holder).using(self.db).filter(pk__in=keys).update(**stamps)
+            self._result_cache = None
+            return len(keys)
 
     def get_or_create(
         self, defaults: Mapping[str, Any] | None = None, **kwargs: Any
@@ -266,6 +319,35 @@ def is_each_row_once(count: int, memories: Sequence[Memory]) -> bool:
     The queryset may hide rows, or they may be gone; which ones is not known.
     """
     return count == len(memories) == len({pk for pk, *_ in memories})
+
+
+class _SomeLostError(Exception):
+    """Fewer rows were changed than had been found."""
+
+
+@functools.cache
+def has_parents(model: type[models.Model]) -> bool:
+    """Whether an instance is a row in more than one table."""
+    return bool(concrete(model)._meta.parents)
+
+
+def concrete(model: type[models.Model]) -> type[models.Model]:
+    return model._meta.concrete_model or model
+
+
+def table_of_field(model: type[models.Model], name: str) -> type[models.Model]:
+    return concrete(model._meta.get_field(name).model)
+
+
+@functools.cache
+def holder_of_updated(model: type[models.Model]) -> type[models.Model]:
+    """The parent with the columns that every UPDATE sets, if its key is that of `model`."""
+    holders = {table_of_field(model, name) for name in updated_names(model)}
+    if len(holders) == 1:
+        (holder,) = holders
+        if all(path.join_field.primary_key for path in model._meta.get_path_to_parent(holder)):
+            return holder
+    return model
 
 
 @functools.cache

@@ -1,8 +1,10 @@
 """Writes that reach a row through another one: related managers, deletion, inheritance."""
 
+import threading
+
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -378,3 +380,79 @@ def test_lazy_objects_can_be_inserted():
         Part.objects.bulk_create([SimpleLazyObject(lambda: part)])
     assert people_of(part) == ("maker", "maker")
     assert_equals_row(part)
+
+
+def disturbed(theirs):
+    """Have somebody else write between what finds the rows of an update and the UPDATE itself."""
+    left = [theirs]
+
+    def execute_after(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and left:
+            left.pop()()
+        return execute(sql, params, many, context)
+
+    return connection.execute_wrapper(execute_after)
+
+
+def test_who_is_second_to_swap_a_childs_value_changes_nothing():
+    """The condition is the caller's own, also where the stamps are in the parent's table."""
+    with acting_as("maker"):
+        item = SpecialItem.objects.create(extra="old")
+    rows = SpecialItem.objects.filter(pk=item.pk, extra="old")
+    with acting_as("changer"), disturbed(lambda: rows.update(extra="theirs")):
+        assert rows.update(extra="mine") == 0
+    assert people_of(item) == ("maker", "changer")  # who was the first
+    assert SpecialItem.objects.get().extra == "theirs"
+
+
+@needs_trigger
+@pytest.mark.django_db(transaction=True)
+def test_of_some_rows_only_those_that_were_swapped_are_stamped():
+    """Which rows somebody else was quicker with is told apart."""
+    with acting_as("maker"):
+        lost, kept = (SpecialItem.objects.create(extra="old", amount=1) for _ in range(2))
+
+    def theirs():
+        with acting_as("other"):
+            SpecialItem.objects.filter(pk=lost.pk).update(extra="theirs")
+        connection.close()
+
+    def in_another_connection():
+        thread = threading.Thread(target=theirs)
+        thread.start()
+        thread.join()
+
+    with acting_as("changer"), disturbed(in_another_connection):
+        assert SpecialItem.objects.filter(extra="old").update(extra="mine") == 1
+    assert people_of(lost) == ("maker", "other")
+    assert people_of(kept) == ("maker", "changer")
+    assert dict(SpecialItem.objects.values_list("pk", "extra")) == {
+        lost.pk: "theirs",
+        kept.pk: "mine",
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_update_of_two_tables_is_one_unit():
+    """Values of the child alone, or of both: nothing is written when a statement fails."""
+    with acting_as("maker"):
+        item = SpecialItem.objects.create(extra="old", amount=1)
+
+    def fail(execute, sql, params, many, context):
+        if sql.startswith('UPDATE "testapp_item"'):
+            raise OperationalError("The connection is lost.")
+        return execute(sql, params, many, context)
+
+    for values in ({"extra": "new"}, {"extra": "new", "amount": 2}):
+        with (
+            acting_as("changer"),
+            connection.execute_wrapper(fail),
+            pytest.raises(OperationalError),
+        ):
+            SpecialItem.objects.filter(pk=item.pk).update(**values)
+        assert SpecialItem.objects.get().extra == "old"
+    with acting_as("changer"):
+        assert SpecialItem.objects.filter(extra="old").update(extra="new", amount=2) == 1
+        assert SpecialItem.objects.filter(extra="new", parts=None).update(extra="newer") == 1
+    assert SpecialItem.objects.get().extra == "newer"
+    assert people_of(item) == ("maker", "changer")
