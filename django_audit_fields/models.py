@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from .actors import is_preserving, preserve_audit_fields
 from .conf import audit_settings
-from .fields import AuditActorField, AuditTimeField
+from .fields import AuditActorField, AuditField, AuditTimeField
 from .querysets import AuditQuerySet, RowsByKey, plain_rows
 from .relations import RelatingManager
 from .stamping import (
@@ -73,7 +74,36 @@ class TimestampModel(models.Model):
         if given is not None:
             # Named here and not only below, for whoever watches `save_base`, as trackers do.
             kwargs["update_fields"] = self._with_updated(given)
+        elif not args and not self.__dict__.keys() >= audit_names(type(self)):
+            state: Any = self._state
+            state.audit_loaded = self._loaded_but_for_stamps()
+            try:
+                super().save(**kwargs)
+            finally:
+                state.__dict__.pop("audit_loaded", None)
+            return
         super().save(*args, **kwargs)
+
+    def _loaded_but_for_stamps(self) -> frozenset[str] | None:
+        """The columns at hand, where stamps alone are missing and because an earlier write left
+        them to be read when asked; None otherwise.
+
+        Django takes such an instance for a deferred one, and its save for one of these columns.
+        """
+        model, loaded = type(self), self.__dict__
+        memory = getattr(self._state, "audit_memory", None)
+        if memory is None or len(memory) == 2 or not is_all_ours(model):
+            return None  # deferred by whoever read it
+        columns = [field for field in model._meta.concrete_fields if not field.generated]
+        missing = {field.attname for field in columns if field.attname not in loaded}
+        if not missing <= audit_names(model):
+            return None
+        keys = model._meta.pk_fields
+        return frozenset(
+            field.attname
+            for field in model._meta.concrete_fields
+            if field.attname not in missing and not field.primary_key and field not in keys
+        )
 
     @classmethod
     def from_db(
@@ -129,6 +159,9 @@ class TimestampModel(models.Model):
             super().save_base(raw, force_insert, force_update, using, update_fields)
             return
         model = type(self)
+        loaded = self._state.__dict__.pop("audit_loaded", None)
+        if update_fields is not None and loaded is not None and loaded.issubset(update_fields):
+            update_fields = None
         if update_fields is not None and not (
             type(update_fields) is frozenset and updated_names(model) <= update_fields
         ):
@@ -281,6 +314,17 @@ class TimestampModel(models.Model):
                 row.update(zip((field.attname for field in fields), result[0], strict=False))
             write_back(self, row, pk)
         return result
+
+
+@functools.cache
+def is_all_ours(model: type[models.Model]) -> bool:
+    """Whether each of the four columns is of our fields, which never read one to save it."""
+    names = audit_names(model)
+    return all(
+        isinstance(field, AuditField)
+        for field in model._meta.concrete_fields
+        if field.attname in names
+    )
 
 
 def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:

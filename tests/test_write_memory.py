@@ -5,7 +5,8 @@ import pickle
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -271,3 +272,56 @@ def test_bulk_update_of_columns_that_are_written_once():
     unchanging.created_by = "forged"
     assert Unchanging.objects.bulk_update([unchanging], ["created_by"]) == 0
     assert Unchanging.objects.exclude(created_by="forged").get() == unchanging
+
+
+@pytest.mark.parametrize("model", [Labelled, SpecialItem])
+def test_stamps_to_be_read_do_not_make_a_save_partial(model):
+    """Django saves an instance with missing columns by naming the others, and takes no lost row."""
+    key = {"label": "a"} if model is Labelled else {"pk": 7}
+    with acting_as("maker"):
+        model.objects.create(**key)
+    instance = model(**key)
+    with acting_as("changer"):
+        instance.save()  # by key alone
+    seen = []
+
+    def note(update_fields, created, **kwargs):
+        seen.append((update_fields, created))
+
+    post_save.connect(note, sender=model)
+    try:
+        for _ in range(2):
+            instance.__dict__.pop("updated_at", None)
+            with acting_as("changer"), CaptureQueriesContext(connection) as queries:
+                instance.save()
+            assert not [query for query in queries if query["sql"].startswith("SELECT")]
+        assert people_of(instance) == ("maker", "changer")
+        model.objects.all().delete()
+        instance.__dict__.pop("updated_at", None)
+        with acting_as("again"):
+            instance.save()
+        assert people_of(instance) == ("again", "again")
+        instance.save(update_fields=["amount"])
+    finally:
+        post_save.disconnect(note, sender=model)
+    assert seen == [
+        (None, False),
+        (None, False),
+        (None, True),
+        (frozenset({"amount", "updated_at", "updated_by"}), False),
+    ]
+    assert_equals_row(instance)
+
+
+def test_a_save_of_an_instance_that_was_read_in_part_stays_partial():
+    """Also when it was a column of ours that was left out."""
+    item = ItemFactory()
+    deferred = Item.objects.defer("created_by").get(pk=item.pk)
+    Item.objects.all().delete()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        deferred.save()
+    item = Item.objects.only("name", "updated_at").get(pk=ItemFactory(amount=1).pk)
+    item.save()
+    Item.objects.update(amount=5)
+    item.save()
+    assert Item.objects.get(pk=item.pk).amount == 5
