@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 
-from .installed import Catalog, Table, sql_tokens
+from .installed import Catalog, InstalledTrigger, Table, condition_tree, sql_tokens
 from .operations import AuditTriggersOperation, InstallAuditTriggers
 from .rules import (
     EVENTS,
@@ -168,8 +168,7 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
     tables_by_name = defaultdict(list)
     for table in catalog.tables.values():
         tables_by_name[table.name].append(table)
-    # A schema with a function of ours is one that was migrated: a tenant's, say.
-    migrated = {function.schema for function in catalog.functions.values() if function.is_ours}
+    migrated = catalog.migrated_schemas()
     wanted_of: dict[tuple[str, str], Expectation] = {}
     for wanted in expectations:
         for table in tables_by_name[wanted.table]:
@@ -185,7 +184,6 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
     labels = {model._meta.db_table: model._meta.label for model in apps.get_models()}
     found = []
     compiled = CompiledDefaults(connection)
-    judged_functions: set[int] = set()
     for table in sorted(catalog.tables.values(), key=lambda table: (table.schema, table.name)):
         if expected := wanted_of.get((table.schema, table.name)):
             entry = Coverage(table, expected.stamping, expected.source, [], expected.model)
@@ -203,7 +201,7 @@ def coverage(connection: BaseDatabaseWrapper) -> list[Coverage]:
         ]
         entry.differences += [
             *trigger_differences(catalog, table, entry.stamping),
-            *function_differences(catalog, table, judged_functions),
+            *function_differences(catalog, table),
             *default_differences(table, entry, compiled),
         ]
         found.append(entry)
@@ -240,7 +238,7 @@ def trigger_differences(
             or trigger.is_partial
             or function is None
             or (function.schema, function.name) != (table.schema, stamping.function_name)
-            or trigger_parts(trigger.definition) != expected_parts(stamping, name, table)
+            or not is_as_expected(stamping, name, table, trigger)
         ):
             yield difference("definition", f"trigger {name} has another definition")
         elif trigger.comment != stamping.comment:
@@ -250,30 +248,40 @@ def trigger_differences(
             yield difference(
                 "unexpected", f"trigger {name} calls a function of the package as well"
             )
-    for name in table.later_triggers:
-        yield difference("order", f"trigger {name} fires after those of the package")
+    for place, name in table.later_triggers:
+        where = "" if place == (table.schema, table.name) else f" on partition {'.'.join(place)}"
+        yield difference("order", f"trigger {name}{where} fires after those of the package")
 
 
-def trigger_parts(definition: str) -> tuple[list[str], list[str]]:
-    """The tokens of a trigger's condition, and of its function's arguments."""
-    head, _, call = definition.partition(" EXECUTE FUNCTION ")
-    _, _, condition = head.partition(" FOR EACH ROW")
-    return sql_tokens(condition), [token for token in sql_tokens(call) if token.startswith("'")]
+def place_of(tokens: list[str], words: tuple[str, ...]) -> int:
+    """Where these words stand one after the other, or the end."""
+    places = range(len(tokens) - len(words) + 1)
+    return next((at for at in places if tuple(tokens[at : at + len(words)]) == words), len(tokens))
 
 
-def expected_parts(stamping: Stamping, name: str, table: Table) -> tuple[list[str], list[str]]:
-    condition, _ = trigger_parts(f" {stamping.definition(EVENTS[name])} EXECUTE FUNCTION ")
-    arguments = stamping.arguments(is_partitioned=table.is_partitioned)
-    return condition, [f"'{argument}" for argument in arguments]
+def condition_of(definition: str) -> Any:
+    """What a trigger's WHEN means: names and literals may hold any of the words around it."""
+    tokens = sql_tokens(definition, is_exact=True)
+    tokens = tokens[place_of(tokens, ("for", "each", "row")) + 3 :]
+    tokens = tokens[: place_of(tokens, ("execute", "function"))]
+    return condition_tree(tokens[1:]) if tokens[:1] == ["when"] else None
 
 
-def function_differences(catalog: Catalog, table: Table, judged: set[int]) -> Iterator[Difference]:
-    """The functions that a table's triggers call, each judged once."""
-    for trigger in table.triggers.values():
-        function = catalog.functions.get(trigger.function)
-        if function is None or trigger.function in judged:
+def is_as_expected(stamping: Stamping, name: str, table: Table, trigger: InstalledTrigger) -> bool:
+    return trigger.arguments == stamping.arguments(
+        is_partitioned=table.is_partitioned
+    ) and condition_of(trigger.definition) == condition_of(stamping.definition(EVENTS[name]))
+
+
+def function_differences(catalog: Catalog, table: Table) -> Iterator[Difference]:
+    """The functions that a table's triggers call, each judged once.
+
+    For each table that shares it: whichever of them can be repaired repairs it.
+    """
+    for called in dict.fromkeys(trigger.function for trigger in table.triggers.values()):
+        function = catalog.functions.get(called)
+        if function is None:
             continue
-        judged.add(trigger.function)
         columns = catalog.told_columns(table)
         if columns is None:
             continue

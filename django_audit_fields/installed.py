@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.recorder import MigrationRecorder
 
+from .conf import ACTOR_VARIABLE
 from .quoting import quote_identifier
 from .rules import (
     EVENTS,
@@ -28,13 +30,21 @@ from .rules import (
     Stamping,
 )
 
-TRIGGERS_QUERY: Final = """
+#: An argument may hold any text, so they are taken from the list and not from the definition.
+TRIGGERS_QUERY: Final = r"""
     SELECT relation.oid, home.nspname, relation.relname,
         pg_catalog.pg_table_is_visible(relation.oid),
         tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'),
         CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
         pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'),
-        tgfoid, pg_trigger.oid, tgparentid, relkind = 'p' OR relispartition
+        tgfoid, pg_trigger.oid, tgparentid, relkind = 'p' OR relispartition,
+        CASE WHEN tgparentid = 0 THEN ARRAY(
+            SELECT pg_catalog.convert_from(
+                pg_catalog.decode(part, 'hex'), pg_catalog.getdatabaseencoding())
+            FROM pg_catalog.unnest(pg_catalog.string_to_array(
+                pg_catalog.regexp_replace(pg_catalog.encode(tgargs, 'hex'), '(..)', '\1 ', 'g'),
+                '00 ')) WITH ORDINALITY AS parts (part, place)
+            WHERE place <= tgnargs ORDER BY place) END
     FROM pg_catalog.pg_trigger
     JOIN pg_catalog.pg_class relation ON relation.oid = tgrelid
     JOIN pg_catalog.pg_namespace home ON home.oid = relnamespace
@@ -58,12 +68,20 @@ FUNCTIONS_QUERY: Final = """
 
 #: Enabled BEFORE triggers for each row, on insert or update, whose names sort after ours.
 LATER_TRIGGERS_QUERY: Final = """
-    SELECT tgrelid, tgname
+    SELECT tgrelid, tgname, nspname, relname
     FROM pg_catalog.pg_trigger
+    JOIN pg_catalog.pg_class ON pg_class.oid = tgrelid
+    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
     WHERE tgrelid = ANY(%(tables)s::bigint[]) AND NOT tgisinternal AND tgparentid = 0
         AND tgtype & 3 = 3 AND tgtype & 20 <> 0 AND tgenabled IN ('O', 'A')
         AND tgname > %(ours)s::name AND tgname <> ALL(%(names)s)
-    ORDER BY tgrelid, tgname
+    ORDER BY nspname, relname, tgname
+"""
+
+MIGRATED_SCHEMAS_QUERY: Final = """
+    SELECT nspname FROM pg_catalog.pg_class
+    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = %(name)s AND relkind = 'r'
 """
 
 COLUMNS_QUERY: Final = """
@@ -91,13 +109,9 @@ class InstalledTrigger:
     definition: str
     comment: str | None
     function: int
+    arguments: tuple[str, ...] = ()
     #: Partitions on which the trigger was switched off, by schema and name.
     disabled_on: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        _, _, call = self.definition.partition(" EXECUTE FUNCTION ")
-        return tuple(text[1:] for text in sql_tokens(call) if text.startswith("'"))
 
     def facts(self) -> dict[str, Any] | None:
         """What the comment says, None when it was lost, as a dump without comments loses it."""
@@ -159,8 +173,9 @@ class Table:
     #: Column to the text of its default, None for one without.
     columns: dict[str, str | None] = field(default_factory=dict)
     triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
-    #: Other people's, which may change what ours have stamped.
-    later_triggers: list[str] = field(default_factory=list)
+    #: Other people's, which may change what ours have stamped: the table or partition that has one,
+    #: by schema and name, and the trigger's name.
+    later_triggers: list[tuple[tuple[str, str], str]] = field(default_factory=list)
 
     @property
     def trigger_names(self) -> tuple[str, ...]:
@@ -192,11 +207,18 @@ TOKEN: Final = re.compile(
 )
 
 
-def sql_tokens(text: str) -> list[str]:
+#: Casts that PostgreSQL shows where a label or a time needs none; with a length, they cut.
+NEEDLESS_CAST: Final = re.compile(
+    r"::\s*(text|character varying|bpchar|timestamp with(out)? time zone)", re.IGNORECASE
+)
+
+
+def sql_tokens(text: str, *, is_exact: bool = False) -> list[str]:
     """The parts of an expression that PostgreSQL keeps when it prints it back.
 
     Dropped: casts, parentheses, white space, letter case, needless quotes, `pg_catalog.`. Of a
-    string's quotes the first is kept, which tells it from a name.
+    string's quotes the first is kept, which tells it from a name. An exact list keeps parentheses,
+    and casts that may change a value.
     """
     tokens: list[str] = []
     for match in TOKEN.finditer(text):
@@ -207,6 +229,10 @@ def sql_tokens(text: str) -> list[str]:
                 if quoted[0] in "eE":
                     value = value.replace("\\\\", "\\")
                 tokens.append(f"'{value}")
+            case "cast" if is_exact and not NEEDLESS_CAST.fullmatch(match["cast"]):
+                tokens.append(match["cast"].lower())
+            case "dropped" if is_exact:
+                tokens += [mark for mark in match["dropped"] if not mark.isspace()]
             case "quoted":
                 tokens.append(match["quoted"][1:-1].replace('""', '"'))
             case "operator":
@@ -220,6 +246,70 @@ def sql_tokens(text: str) -> list[str]:
     return tokens
 
 
+def condition_tree(tokens: list[str]) -> Any:
+    """What a condition of ours means, whichever parentheses it is written with.
+
+    Knows AND, OR, IS and COLLATE, functions, and operators of one rank, as the conditions have
+    them. Anything else comes out as it is, and so as another condition.
+    """
+    rest = iter([*tokens, ""])
+    current = next(rest)
+
+    def take() -> str:
+        nonlocal current
+        taken, current = current, next(rest, "")
+        return taken
+
+    def joined(word: str, part: Callable[[], Any]) -> Any:
+        parts = [part()]
+        while current == word:
+            take()
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else (word, *parts)
+
+    def either() -> Any:
+        return joined("or", lambda: joined("and", test))
+
+    def test() -> Any:
+        value = operand()
+        while current not in ("", "and", "or", "is", ",", ")"):
+            value = (take(), value, operand())
+        while current == "is":
+            words = []
+            while current in ("is", "not", "null", "true", "distinct", "from"):
+                words.append(take())
+            value = (" ".join(words), value)
+        return value
+
+    def operand() -> Any:
+        if current == "(":
+            take()
+            value = either()
+            if current == ")":
+                take()
+        else:
+            value = take()
+            while current == ".":
+                value += take() + take()
+            if current == "(":
+                take()
+                arguments = []
+                while current not in ("", ")"):
+                    arguments.append(either())
+                    if current == ",":
+                        take()
+                take()
+                value = (value, *arguments)
+        while current == "collate" or current.startswith("::"):
+            value = (
+                ("collate", value, take() and take()) if current == "collate" else (take(), value)
+            )
+        return value
+
+    tree = either()
+    return tree if not current else (tree, *tokens)
+
+
 class Catalog:
     """What one database has: tables with audit columns or triggers of ours, and the functions."""
 
@@ -228,6 +318,8 @@ class Catalog:
         self.connection = connection
         self.tables: dict[int, Table] = {}
         self.functions: dict[int, InstalledFunction] = {}
+        #: Partition to the table from which it has its triggers.
+        self.owners: dict[int, int] = {}
         self.read_functions()
         self.read_triggers()
         self.read_later_triggers()
@@ -250,6 +342,7 @@ class Catalog:
     def read_triggers(self) -> None:
         triggers: dict[int, InstalledTrigger] = {}
         parents: dict[int, int] = {}
+        tables: dict[int, int] = {}
         disabled_clones = []
         for (
             oid,
@@ -266,9 +359,11 @@ class Catalog:
             trigger_oid,
             parent,
             is_partitioned,
+            arguments,
         ) in self.rows(
             TRIGGERS_QUERY, names=list(TRIGGER_NAMES), prefix=FUNCTION_PREFIX, mark=FUNCTION_MARK
         ):
+            tables[trigger_oid] = oid
             if parent:
                 parents[trigger_oid] = parent
                 # A partition's copy can be switched off by itself.
@@ -285,7 +380,14 @@ class Catalog:
                 definition,
                 comment,
                 function,
+                tuple(arguments),
             )
+        for clone in parents:
+            trigger_oid = clone
+            while trigger_oid in parents:
+                trigger_oid = parents[trigger_oid]
+            if trigger_oid in triggers:
+                self.owners[tables[clone]] = tables[trigger_oid]
         for trigger_oid, partition in disabled_clones:
             while trigger_oid in parents:
                 trigger_oid = parents[trigger_oid]
@@ -295,19 +397,37 @@ class Catalog:
     def read_later_triggers(self) -> None:
         rows = self.rows(
             LATER_TRIGGERS_QUERY,
-            tables=list(self.tables),
+            tables=[*self.tables, *self.owners],
             ours=INSERT_TRIGGER,
             names=list(TRIGGER_NAMES),
         )
-        for oid, name in rows:
-            if name not in self.tables[oid].triggers:
-                self.tables[oid].later_triggers.append(name)
+        for oid, name, *place in rows:
+            table = self.tables[oid] if oid in self.tables else self.tables[self.owners[oid]]
+            if name not in table.triggers:
+                table.later_triggers.append(((place[0], place[1]), name))
 
     def read_columns(self, names: Sequence[str]) -> None:
         rows = self.rows(COLUMNS_QUERY, names=list(names), tables=list(self.tables))
         for oid, schema, name, is_visible, is_partitioned, column, default in rows:
             table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
             table.columns[column] = default
+
+    def migrated_schemas(self) -> set[str]:
+        """Those that were migrated: with a function of ours, or with a default and migrations.
+
+        A tenant's, say, that may have lost every trigger. A backup has neither.
+        """
+        name = MigrationRecorder.Migration._meta.db_table
+        recording = {schema for (schema,) in self.rows(MIGRATED_SCHEMAS_QUERY, name=name)}
+        stamping = {
+            table.schema
+            for table in self.tables.values()
+            if any(ACTOR_VARIABLE in (default or "") for default in table.columns.values())
+        }
+        with_functions = {
+            function.schema for function in self.functions.values() if function.is_ours
+        }
+        return with_functions | recording & stamping
 
     def told_columns(self, table: Table) -> dict[str, str] | None:
         """The columns that the triggers on a table say they fill."""

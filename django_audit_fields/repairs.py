@@ -13,7 +13,7 @@ from psycopg import errors
 from .catalog import CompiledDefaults, Coverage, coverage, stamped_defaults
 from .installed import Catalog, Table
 from .quoting import quote_identifier, quote_literal
-from .rules import FUNCTION_MARK, FUNCTION_PREFIX, Stamping
+from .rules import FUNCTION_MARK, FUNCTION_PREFIX, TRIGGER_NAMES, Stamping
 from .trigger_sql import drop_unused_functions_sql, install_sql
 
 
@@ -79,8 +79,9 @@ def repair_table(connection: BaseDatabaseWrapper, entry: Coverage) -> Repair:
         if isinstance(cause, (errors.LockNotAvailable, errors.DeadlockDetected)):
             return Repair(entry, fault, "Run it again when others have let go of the table.")
         return Repair(entry, fault, "Put right what PostgreSQL names, and run it again.")
-    for name in entry.table.later_triggers:
-        rename = f"ALTER TRIGGER {quote_identifier(name)} ON {entry.table.sql} RENAME TO …"
+    for place, name in entry.table.later_triggers:
+        where = ".".join(map(quote_identifier, place))
+        rename = f"ALTER TRIGGER {quote_identifier(name)} ON {where} RENAME TO …"
         fault = f"trigger {name} fires after those of the package"
         return Repair(entry, fault, f"Triggers fire in the order of their names: {rename}")
     return Repair(entry)
@@ -118,6 +119,19 @@ def ownership_cure(connection: BaseDatabaseWrapper, table: Table) -> str:
     return f"Run it as {owners}, or after GRANT {owners} TO {role}."
 
 
+#: Triggers of ours, on a table and its partitions, that do not fire as they were made to.
+SWITCHES_QUERY: Final = """
+    SELECT pg_catalog.format('%%I.%%I', nspname, relname), tgname, tgenabled
+    FROM pg_catalog.pg_trigger
+    JOIN pg_catalog.pg_class ON pg_class.oid = tgrelid
+    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE tgname = ANY(%(names)s) AND tgenabled <> 'O' AND (
+        tgrelid = pg_catalog.to_regclass(%(table)s) OR tgrelid IN (
+            SELECT relid FROM pg_catalog.pg_partition_tree(pg_catalog.to_regclass(%(table)s))))
+"""
+SWITCHES: Final = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+
+
 def reinstall(connection: BaseDatabaseWrapper) -> None:
     """Bring what an older release installed to this one's text, and change no rule.
 
@@ -135,7 +149,12 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
             continue  # renamed past the triggers: for people to put right, and no reason to stop
         try:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                cursor.execute(SWITCHES_QUERY, {"table": table.sql, "names": list(TRIGGER_NAMES)})
+                switches = list(cursor.fetchall())
                 cursor.execute(str(install_sql(quote_literal(table.sql), stamping)))
+                for place, name, switch in switches:
+                    trigger = quote_identifier(name)
+                    cursor.execute(f"ALTER TABLE ONLY {place} {SWITCHES[switch]} TRIGGER {trigger}")
         except DatabaseError as error:
             if not isinstance(error.__cause__, errors.InsufficientPrivilege):
                 raise

@@ -20,11 +20,12 @@ from django_audit_fields.installed import (
     FUNCTIONS_QUERY,
     LATER_TRIGGERS_QUERY,
     TRIGGERS_QUERY,
+    condition_tree,
     sql_tokens,
 )
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
 from django_audit_fields.quoting import quote_literal
-from django_audit_fields.repairs import repair
+from django_audit_fields.repairs import reinstall, repair
 from django_audit_fields.rules import Stamping
 from django_audit_fields.trigger_sql import install_sql
 from tests.audited_tables import (
@@ -36,6 +37,7 @@ from tests.audited_tables import (
     make_table,
     people_of,
     row,
+    rows,
     triggers_on,
 )
 from tests.testapp.models import Item
@@ -322,6 +324,146 @@ def test_each_tenant_has_functions_of_its_own() -> None:
     execute(f"INSERT INTO one.{NOTE} (text) VALUES ('x')")
     assert row(f"SELECT created_by FROM one.{NOTE}") == ("7",)
     execute("DROP SCHEMA two CASCADE")
+    assert differences(connection) == []
+
+
+def test_a_tenant_that_lost_every_trigger_is_found() -> None:
+    """Its record of migrations and its defaults tell it from a backup, which has no such record."""
+    item = Item._meta.db_table
+    execute("CREATE SCHEMA one; SET LOCAL search_path TO one, public")
+    with connection.schema_editor() as editor:
+        editor.create_model(Item)
+    execute("SET LOCAL search_path TO public")
+    execute(f"CREATE SCHEMA backup; CREATE TABLE backup.{item} (LIKE {item} INCLUDING DEFAULTS)")
+    execute("CREATE TABLE one.django_migrations (LIKE django_migrations)")
+    execute("DROP FUNCTION one.audit_fields_stamp() CASCADE")
+    assert [str(found) for found in differences(connection)] == [
+        f"one.{item}: trigger {name} is missing" for name in (INSERT, UPDATE)
+    ]
+    repair(connection)
+    assert differences(connection) == []
+
+
+@pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_columns_of_every_type_are_compared(nobody: str, strict: bool) -> None:
+    """PostgreSQL shows a condition with casts of its own."""
+    execute("CREATE DOMAIN person AS varchar(30); CREATE DOMAIN moment AS timestamptz(3)")
+    for labels in ("text", "char(9)", "person", "varchar(9)"):
+        for number, times in enumerate(("timestamp", "timestamp(0)", "moment")):
+            name = f"typed_{labels[:4]}_{number}"
+            types = {"created_at": times, "updated_at": "timestamptz"}
+            make_table(name, types=types | {"created_by": labels, "updated_by": "text"})
+            install(name, nobody=nobody, strict=strict)
+    assert differences(connection) == []
+
+
+#: A part of the condition, and what would let a row pass that it should not.
+WEAKENINGS = {
+    "(new.created_at = old.created_at)": "(new.created_at::date = old.created_at::date)",
+    "(new.updated_by)::text": "(new.updated_by)::varchar(1)",
+    "(new.updated_at > old.updated_at) AND": "(new.updated_at > old.updated_at) OR",
+}
+
+
+@pytest.mark.parametrize("part", WEAKENINGS)
+def test_a_cast_in_the_condition_is_found(part: str) -> None:
+    """What the cast cuts off would not be compared."""
+    query = (
+        "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = %s AND tgrelid = %s::regclass"
+    )
+    definition = row(query, [UPDATE, NOTE])[0]
+    assert part in definition
+    changed = definition.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER")
+    execute(changed.replace(part, WEAKENINGS[part]))
+    assert [found.kind for found in differences(connection)] == ["definition"]
+
+
+def test_parentheses_in_the_condition_are_compared() -> None:
+    """With one pair moved, a complete updated_by lets anything pass."""
+    written = "(a > b AND (c <> d OR e = f)) IS NOT TRUE"
+    trees = [
+        condition_tree(sql_tokens(text, is_exact=True))
+        for text in (
+            written,
+            "((((a > b) AND ((c <> d) OR (e = f)))) IS NOT TRUE)",
+            "((((a > b) AND (c <> d)) OR (e = f)) IS NOT TRUE)",
+        )
+    ]
+    assert trees[0] == trees[1]
+    assert trees[0] != trees[2]
+
+
+def test_a_shared_function_is_repaired_through_whichever_table_can_be() -> None:
+    """The first table has lost a column; the function is put right all the same."""
+    for name in ("aaa", "bbb"):
+        make_table(name)
+    execute(
+        "CREATE SCHEMA apart; ALTER TABLE aaa SET SCHEMA apart; ALTER TABLE bbb SET SCHEMA apart"
+    )
+    for name in ("aaa", "bbb"):
+        install(f"apart.{name}", strict=True)
+    execute(
+        "CREATE OR REPLACE FUNCTION apart.audit_fields_stamp() RETURNS trigger LANGUAGE plpgsql "
+        "AS '-- Put there by django_audit_fields;\nBEGIN RETURN NEW; END'"
+    )
+    execute("ALTER TABLE apart.aaa RENAME created_by TO creator")
+    repair(connection)
+    act_as("forger")
+    execute("INSERT INTO apart.bbb (id, created_by, updated_by) VALUES (1, 'victim', 'victim')")
+    assert people_of("apart.bbb") == ("forger", "forger")
+
+
+def test_a_later_trigger_on_one_partition_is_named() -> None:
+    """And so is the partition."""
+    make_table("parted", suffix="PARTITION BY RANGE (id)")
+    execute("CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10)")
+    install("parted")
+    execute(
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        'CREATE TRIGGER "~~~" BEFORE INSERT ON parted_1 FOR EACH ROW EXECUTE FUNCTION late()'
+    )
+    assert [str(found) for found in differences(connection)] == [
+        "public.parted: trigger ~~~ on partition public.parted_1 fires after those of the package"
+    ]
+    (left,) = repair(connection)
+    assert 'ON "public"."parted_1"' in str(left.cure)
+
+
+@pytest.mark.parametrize("fallback", ["via EXECUTE FUNCTION x", "a FOR EACH ROW b", "x\\y 'z', 'ü"])
+def test_a_fallback_may_read_like_a_definition(fallback: str) -> None:
+    """Settings are compared, and kept by a release, whatever words they are made of."""
+    with override_settings(AUDIT_FIELDS={"FALLBACK": fallback}):
+        make_table("worded")
+        install("worded", columns={"created_by": "created_by", "updated_at": "updated_at"})
+        assert [str(d) for d in differences(connection) if "worded" in d.table] == []
+        execute(f'COMMENT ON TRIGGER "{INSERT}" ON worded IS NULL')
+    reinstall(connection)
+    execute("INSERT INTO worded (id) VALUES (1)")
+    assert row("SELECT created_by FROM worded") == (fallback,)
+
+
+def test_a_release_leaves_switched_off_what_somebody_switched_off() -> None:
+    """A release is no reason for a trigger to fire again; `audit_triggers install` is."""
+    make_table("parted", suffix="PARTITION BY RANGE (id)")
+    execute("CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10)")
+    make_table("lone")
+    for name in ("parted", "lone"):
+        install(name)
+        execute(f'COMMENT ON TRIGGER "{INSERT}" ON {name} IS NULL')
+    execute(f'ALTER TABLE parted_1 DISABLE TRIGGER "{INSERT}"')
+    execute(f'ALTER TABLE lone ENABLE REPLICA TRIGGER "{INSERT}"')
+    execute(f'ALTER TABLE lone ENABLE ALWAYS TRIGGER "{UPDATE}"')
+    query = (
+        "SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger "
+        "WHERE tgrelid::regclass::text IN ('parted', 'parted_1', 'lone') ORDER BY 1, 2"
+    )
+    before = rows(query)
+    assert {switch for *_, switch in before} == {"O", "D", "R", "A"}
+    reinstall(connection)
+    assert rows(query) == before
+    assert {found.kind for found in differences(connection)} == {"disabled"}
+    repair(connection)
     assert differences(connection) == []
 
 
