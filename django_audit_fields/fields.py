@@ -6,7 +6,7 @@ In migrations they are plain `DateTimeField` and `CharField`; only `ActorDefault
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -85,18 +85,30 @@ class AuditTimeField(AuditField, DateTimeField):
         return super().get_db_prep_save(value, connection)
 
     def value_on_insert(self, model_instance: models.Model) -> datetime:
-        # Fields are asked in the order of their columns: created_at has its value by then.
-        created = model_instance.__dict__.get("created_at")
-        if self.attname == "updated_at" and isinstance(created, datetime):
-            return created
-        return timezone.now()
+        if is_preserving() or not is_audited(type(model_instance)):
+            # Fields are asked in the order of their columns: created_at has its value by then.
+            created = model_instance.__dict__.get("created_at")
+            if self.attname == "updated_at" and isinstance(created, (date, str)):
+                return created  # type: ignore[return-value]  # as it was given
+            return timezone.now()
+        # What the caller put into the other column is not to be taken over.
+        state = model_instance._state.__dict__
+        asked_first: tuple[str, datetime] | None = state.pop("audit_asked_first", None)
+        if asked_first is not None and asked_first[0] != self.attname:
+            return asked_first[1]
+        now = timezone.now()
+        state["audit_asked_first"] = self.attname, now
+        return now
 
     def early_value(self, model_instance: models.Model) -> datetime:
         # Django 6 asks each field before the INSERT is built, and the path of a file may depend on
         # the time. `TimestampModel` writes the one that was told here.
-        value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)
         state: Any = model_instance._state
-        state.audit_now = getattr(state, "audit_now", None) or value
+        if is_preserving():
+            value = self.value_on_insert(model_instance)
+        else:
+            value = state.audit_now = getattr(state, "audit_now", None) or timezone.now()
+        model_instance.__dict__[self.attname] = value
         return value
 
 

@@ -19,6 +19,7 @@ from tests.factories import FORGED, LONG_AGO, ItemFactory
 from tests.oddapp.models import (
     Bare,
     BasedNote,
+    BulkOnly,
     Composite,
     Computed,
     Filed,
@@ -27,6 +28,7 @@ from tests.oddapp.models import (
     LongLabels,
     Nameless,
     OtherColumns,
+    PastBulkOnly,
     Ranked,
     ReadOnlyName,
     Selecting,
@@ -393,3 +395,16 @@ def test_a_property_in_the_place_of_a_column():
         row = ReadOnlyName.objects.values("created_at", "updated_at").get(pk=instance.pk)
         assert row == {name: getattr(instance, name) for name in row}
         assert row["updated_at"] > row["created_at"]
+
+
+@pytest.mark.parametrize("name", ["created_at", "updated_at"])
+@pytest.mark.parametrize("model", [Item, Swapped, BulkOnly, PastBulkOnly])
+def test_a_time_given_for_one_column_reaches_neither(name, model):
+    """One forged time, while the other column is left empty; also past our manager."""
+    (bulk,) = model.objects.bulk_create([model(**{name: LONG_AGO})])
+    saved = model(**{name: LONG_AGO})
+    saved.save()
+    for instance in (bulk, saved):
+        row = row_of(instance)
+        assert row["created_at"] == row["updated_at"] > LONG_AGO
+        assert_equals_row(instance)

@@ -343,3 +343,11 @@ class ReadOnlyName(TimestampModel):
 
     def __str__(self):
         return self.name
+
+
+class PastBulkOnly(TimestampModel):
+    """The same, with its columns in another order."""
+
+    created_at = AuditTimeField()
+
+    objects = models.Manager()
