@@ -19,6 +19,7 @@ from .fields import AuditActorField, AuditField, AuditTimeField
 from .querysets import AuditQuerySet, RowsByKey, plain_rows
 from .relations import RelatingManager
 from .stamping import (
+    AUDIT_NAMES,
     REMEMBERED,
     actor_unheard,
     audit_names,
@@ -204,6 +205,7 @@ class TimestampModel(models.Model):
                     raw, cls, force_insert, force_update, using, update_fields
                 )
         else:
+            memory = getattr(self._state, "audit_memory", None)
             token = begin_stamped(frozenset((id(self),)))
             try:
                 updated = super()._save_table(  # type: ignore[misc]
@@ -215,6 +217,15 @@ class TimestampModel(models.Model):
                 raise
             finally:
                 end_stamped(token)
+            if (
+                updated
+                and getattr(self._state, "audit_memory", None) is memory
+                and cls is not None
+                and local_names(cls)
+                and not is_preserving()
+            ):
+                # Somebody replaced `_do_update`, and the row was stamped by the trigger alone.
+                write_back(self, dict.fromkeys(AUDIT_NAMES), self.pk)
         if not updated and cls is not None and audit_names(cls):
             remember(self)
         return updated

@@ -408,3 +408,23 @@ def test_a_time_given_for_one_column_reaches_neither(name, model):
         row = row_of(instance)
         assert row["created_at"] == row["updated_at"] > LONG_AGO
         assert_equals_row(instance)
+
+
+@needs_trigger
+def test_an_update_that_is_not_djangos(monkeypatch):
+    """Where another package replaces it, the trigger stamps, and memory claims nothing."""
+
+    def update(self, base_qs, using, pk_val, values, update_fields, forced, *returning):
+        count = base_qs.filter(pk=pk_val)._update(values)
+        return [()] * count if returning else count > 0
+
+    monkeypatch.setattr(Item, "_do_update", update)
+    with acting_as("maker"):
+        made = ItemFactory()
+    for item in (made, Item.objects.get()):
+        for fields in (None, ["name"]):
+            item.created_by, item.created_at = "forged", LONG_AGO
+            with acting_as("changer"):
+                item.save(update_fields=fields)
+            assert people_of(item) == ("maker", "changer")
+            assert_equals_row(item)
