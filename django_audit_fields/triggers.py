@@ -25,12 +25,20 @@ from .trigger_sql import AuditStatement, QuotedTable, install_sql, remove_sql
 
 
 def column_facts(field: Field[Any, Any]) -> tuple[Any, ...]:
-    """What a trigger depends on: PostgreSQL refuses to alter the type of a column that it names."""
+    """What a trigger depends on: PostgreSQL refuses to alter the type of a column that it names.
+
+    Django alters the type along with a comment, too, and from and to a class with a type of its
+    own. Facts are only ever appended, None by default: migrations hold them.
+    """
+    kind = type(field)
+    has_own_type = not kind.db_type.__module__.startswith("django.")
     facts = [
         field.column,
         field.get_internal_type(),
         field.max_length,
         getattr(field, "db_collation", None),
+        getattr(field, "db_comment", None),
+        f"{kind.__module__}.{kind.__qualname__}" if has_own_type else None,
     ]
     while facts[-1] is None:
         facts.pop()
@@ -137,6 +145,15 @@ class AuditTrigger(BaseConstraint):
         """A row is never invalid: what it lacks, the trigger fills."""
 
     def check(self, model: type[Model], connection: Any) -> list[CheckMessage]:
+        if named_triggers(model)[0] is not self:
+            return [
+                Error(
+                    f"{model._meta.label} has more than one AuditTrigger.",
+                    hint="Each replaces the triggers of the one before. Leave one of them.",
+                    obj=model,
+                    id="django_audit_fields.E012",
+                )
+            ]
         if audit_fields_of(model):
             return []
         return [

@@ -101,6 +101,19 @@ def test_a_trigger_without_columns_is_an_error() -> None:
         ]
 
 
+def test_two_triggers_of_one_model_are_an_error() -> None:
+    """The second would replace what the first has installed, and take it off with itself."""
+    with isolate_apps("tests.triggersapp"):
+
+        class Twice(TimestampModel):
+            class Meta:
+                app_label = "triggersapp"
+                constraints = [AuditTrigger(name="one"), AuditTrigger(name="two", strict=True)]
+
+        found = Twice.check(databases=["default"])
+        assert [message.id for message in found] == ["django_audit_fields.E012"]
+
+
 def test_trigger_of_follows_the_table() -> None:
     """A proxy has its model's, a child table its parent's, a plain model none."""
     own = Item._meta.constraints[0]

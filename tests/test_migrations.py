@@ -425,6 +425,13 @@ def test_a_model_moved_between_apps_keeps_its_trigger(define: Any) -> None:
     assert triggers_on("triggersapp_thing") == BOTH
 
 
+class OwnType(models.CharField):  # type: ignore[type-arg]
+    """A field whose column has a type of its own."""
+
+    def db_type(self, connection: Any) -> str:
+        return 'varchar(50) COLLATE pg_catalog."C"'
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -432,6 +439,8 @@ def test_a_model_moved_between_apps_keeps_its_trigger(define: Any) -> None:
         {"max_length": 20},
         {"max_length": 50, "db_column": "maker"},
         {"max_length": 50, "db_collation": "C"},
+        {"max_length": 50, "db_comment": "who made it"},
+        {"class": OwnType, "max_length": 50},
     ],
 )
 def test_an_audit_column_can_be_altered(define: Any, changed: dict[str, Any]) -> None:
@@ -440,7 +449,8 @@ def test_an_audit_column_can_be_altered(define: Any, changed: dict[str, Any]) ->
     forwards(migration_between(ProjectState(), before), ProjectState())
     execute("INSERT INTO triggersapp_thing (code) VALUES ('a')")
     with isolate_apps("tests.triggersapp"):
-        field = models.CharField(blank=True, editable=False, **changed)
+        arguments = {name: value for name, value in changed.items() if name != "class"}
+        field = changed.get("class", models.CharField)(blank=True, editable=False, **arguments)
         after = state_of(
             define("Thing", TimestampModel, created_by=field, code=models.TextField(default=""))
         )
