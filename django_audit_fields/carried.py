@@ -79,6 +79,12 @@ class Carried:
         if self.has_sent:
             self.actor = self.preserve = DOUBT
 
+    def doubt_unless_theirs(self) -> None:
+        """The same, where at most the transaction is over, and SQL's own values with it."""
+        if self.has_sent:
+            self.actor = self.actor if self.actor is THEIRS else DOUBT
+            self.preserve = self.preserve if self.preserve is THEIRS else DOUBT
+
     def unmet(self, wanted: Wanted) -> wire.Settings:
         """Name and value of each variable that holds something else than it has to."""
         unmet: wire.Settings = []

@@ -22,7 +22,7 @@ from __future__ import annotations
 import functools
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -38,7 +38,7 @@ from . import actors, wire
 from .actors import is_resolving
 from .carried import Carried, Wanted, sees_transactions_end, wanted_now
 from .statements import Statement, read_statement
-from .wire import IDLE, IN_ERROR, IN_TRANSACTION, Connection
+from .wire import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Connection
 
 Execute = Callable[..., Any]
 
@@ -60,10 +60,15 @@ class _Call(NamedTuple):
 
     @property
     def takes_company(self) -> bool:
-        """Whether something can be sent ahead of it in the same round trip."""
+        """Whether something can be sent ahead of it in the same round trip.
+
+        Not for a cursor class with a way of its own: it may execute whatever it likes, and often.
+        """
+        cls = type(self.cursor)
         return (
             self.statement.is_pipelinable
-            and not isinstance(self.cursor, psycopg.ServerCursor)
+            and cls.execute is psycopg.Cursor.execute
+            and cls.executemany is psycopg.Cursor.executemany
             and wire.can_pipeline()
         )
 
@@ -131,6 +136,9 @@ class ActorCarrier(Carried):
         statement = read_statement(
             text, standard_strings="\\" not in text or _has_standard_strings(connection)
         )
+        if many and statement.may_commit and isinstance(params, Iterator):
+            params = list(params)  # it may have to run twice
+            run = functools.partial(execute, sql, params, many, context)
         call = _Call(run, statement, params, many, database, cursor)
         is_asking = is_resolving()
         pgconn = connection.pgconn
@@ -142,8 +150,12 @@ class ActorCarrier(Carried):
             # transaction. So the transaction is looked at again.
             wanted = wanted_now(reading=not _only_reads(text))
         status = pgconn.transaction_status
+        if status == ACTIVE:
+            # Another thread's, on a connection that is shared, and past Django's wrappers.
+            with connection.lock:
+                status = pgconn.transaction_status
         if wire.in_pipeline(connection):
-            return self._ride(run, statement, wanted, database)
+            return self._ride(call, wanted)
         if status == IDLE and connection.autocommit:
             if wanted is None or not (wanted.actor or wanted.preserve):
                 return run()
@@ -176,8 +188,6 @@ class ActorCarrier(Carried):
                     return run()
         except Exception as error:
             if not (statement.may_commit and _sqlstate(error) == INVALID_TRANSACTION_TERMINATION):
-                if not isinstance(cursor, psycopg.ClientCursor):
-                    wire.forget_prepared(connection, _sqlstate(error))
                 raise
         # The body of this CALL or DO commits, which takes a transaction of its own. All that it
         # did is undone, so it can run again, bare.
@@ -188,10 +198,10 @@ class ActorCarrier(Carried):
         """In a transaction, or about to open one: what is sent stays for the statements to come."""
         run, statement, params, many, database, cursor = call
         connection = cursor.connection
-        if database.run_on_commit is not self.commit_hooks or (
-            statement.writes and not sees_transactions_end(database)
-        ):
+        if database.run_on_commit is not self.commit_hooks:
             self.doubt()
+        elif statement.writes and not sees_transactions_end(database):
+            self.doubt_unless_theirs()
         if statement.rolls_back_to:
             self.doubt()
         # Not ahead of a SAVEPOINT or COMMIT alone; a string that holds one may write beside it.
@@ -236,25 +246,20 @@ class ActorCarrier(Carried):
         wire.send(connection, [b"RELEASE " + savepoint])
         return result
 
-    def _ride(
-        self,
-        run: Execute,
-        statement: Statement,
-        wanted: Wanted | None,
-        database: BaseDatabaseWrapper,
-    ) -> Any:
+    def _ride(self, call: _Call, wanted: Wanted | None) -> Any:
         """In a pipeline of the user's: put the setting before the statement, and never wait."""
         self.doubt()  # nobody knows which of its statements PostgreSQL has got to
         if (
             wanted is not None
-            and not statement.controls_transaction
+            and not call.statement.controls_transaction
             and (settings := self.unmet(wanted))
         ):
-            connection = database.connection
-            with database.wrap_database_errors:
+            connection = call.database.connection
+            with call.database.wrap_database_errors:
                 wire.send(connection, wire.set_config_sql(connection, settings))
-            self.keep(wanted, database)
-        return run()
+            self.keep(wanted, call.database)
+        self.note(call.statement, call.params)
+        return call.run()
 
     def bind(self, database: BaseDatabaseWrapper) -> None:
         """Send what is wanted now, ahead of something that no wrapper sees."""

@@ -22,8 +22,8 @@ class Statement:
 
     #: May change rows, so it has to know who is acting.
     writes: bool = False
-    #: One statement that libpq can send in a pipeline; COPY and several at once cannot be. Nor can
-    #: what names a `$1` of its own, for which the error would be another.
+    #: One statement that libpq can send in a pipeline; COPY through the client cannot be, nor
+    #: several at once. Nor can what names a `$1` of its own, for which the error would be another.
     is_pipelinable: bool = True
     #: Runs in a transaction block that was opened for it. Not so what controls transactions itself
     #: or what PostgreSQL refuses in a block.
@@ -72,24 +72,27 @@ _WRITING: Final = frozenset(
 _CONTROLLING: Final = frozenset(
     ["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"]
 )
-_UNDOING: Final = frozenset(
-    ["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "RESET", "DISCARD"]
-)
+_UNDOING: Final = frozenset(["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK"])
 _OUTSIDE_BLOCKS: Final = re.compile(
     r"VACUUM\b|CLUSTER\b|DISCARD\s+ALL\b|PREPARE\s+TRANSACTION\b|ALTER\s+SYSTEM\b"
     r"|(?:CREATE|DROP|ALTER)\s+(?:DATABASE|TABLESPACE|SUBSCRIPTION)\b"
     r"|(?:CREATE|DROP|REINDEX|ALTER)\b.*\bCONCURRENTLY\b|REINDEX\s+(?:DATABASE|SYSTEM)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_RESETS_OURS: Final = re.compile(r"RESET\s+(?:ALL\b|\"?app\b)", re.IGNORECASE)
 _EXPLAIN: Final = re.compile(
     r"EXPLAIN\s*(?P<options>(?:\([^)]*\)|\b(?:ANALYZE|ANALYSE|VERBOSE)\b|\s+)*)", re.IGNORECASE
 )
-_CLIENT_COPY: Final = re.compile(r"\b(?:STDIN|STDOUT)\b", re.IGNORECASE)
+_CLIENT_COPY: Final = re.compile(r"\b(?:FROM|TO)\s+(?:STDIN|STDOUT)\b", re.IGNORECASE)
+_ATOMIC_BODY: Final = re.compile(r"\s*CREATE\b.*\bBEGIN\s+ATOMIC\b", re.IGNORECASE | re.DOTALL)
+_QUOTED: Final = re.compile(r"'[^']*'")
+#: In place of a semicolon in a quoted name, which separates nothing.
+_NO_SEPARATOR: Final = "\uffff"
 _PARAMETER: Final = re.compile(r"(?<![\w$])\$\d")
 _NAME: Final = r"""(?P<name>(?:"[^"]+"|[\w$]+)(?:\s*\.\s*(?:"[^"]+"|[\w$]+))*)"""
 _SET: Final = re.compile(rf"SET\s+(?:(?:SESSION|LOCAL)\s+)?{_NAME}\s*(?:=|\bTO\b)", re.IGNORECASE)
 _ROLLBACK_TO: Final = re.compile(
-    r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?("[^"]+"|[\w$]+)\s*$""",
+    r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?("[^"\uffff]+"|[\w$]+)\s*$""",
     re.IGNORECASE,
 )
 _SET_CONFIG: Final = re.compile(r"\bset_config\s*\(\s*(?:[eE]?'(?P<name>[^']*)')?", re.IGNORECASE)
@@ -125,7 +128,7 @@ def _read_one(text: str) -> Statement:
     keyword = word.group().upper() if word else ""
     # The plain way for most statements; what follows needs a closer look.
     sets_config = "set_config" in text.lower()
-    if keyword in ("EXPLAIN", "SET"):
+    if keyword in ("EXPLAIN", "SET", "RESET", "DISCARD"):
         text = "".join(_split(text))  # comments may stand between the words
     if keyword == "EXPLAIN":
         return _read_explained(text)
@@ -135,23 +138,26 @@ def _read_one(text: str) -> Statement:
     if keyword == "SET":
         found = _SET.match(text)
         return Statement(sets=frozenset([_plain_name(found["name"])] if found else []))
-    if keyword in _CONTROLLING or keyword in _UNDOING:
+    if keyword == "RESET":
+        return Statement(may_undo=_RESETS_OURS.match(text) is not None)
+    if keyword in _CONTROLLING:
         return Statement(
-            may_be_wrapped=keyword == "RESET",
-            controls_transaction=keyword in _CONTROLLING,
-            may_undo=keyword in _UNDOING,
+            may_be_wrapped=False, controls_transaction=True, may_undo=keyword in _UNDOING
         )
-    if _OUTSIDE_BLOCKS.match(text):
+    if keyword == "DISCARD" and not re.match(r"DISCARD\s+ALL\b", text, re.IGNORECASE):
+        return Statement()
+    if _OUTSIDE_BLOCKS.match(_QUOTED.sub("''", text)):
         return Statement(
             may_be_wrapped=False,
             controls_transaction=keyword == "PREPARE",
-            may_undo=keyword == "PREPARE",
+            may_undo=keyword in ("PREPARE", "DISCARD"),
         )
     return Statement(
         writes=keyword in _WRITING,
-        is_pipelinable=keyword != "COPY" and not _names_parameter(text),
+        is_pipelinable=not _names_parameter(text),
         may_commit=keyword in ("CALL", "DO"),
-        sets_config=sets_config,
+        # What was prepared by hand is not read again.
+        sets_config=keyword == "EXECUTE" or (sets_config and _may_set_ours(text)),
         sets=_named_in_set_config(text) if sets_config else frozenset(),
     )
 
@@ -184,6 +190,15 @@ def _read_all(parts: Sequence[str]) -> Statement:
 
 def _names_parameter(text: str) -> bool:
     return "$" in text and any(_PARAMETER.search(part) for part in _split(text))
+
+
+def _may_set_ours(text: str) -> bool:
+    """Whether a call of `set_config` may set what the text does not name, or one of ours."""
+    calls = list(_SET_CONFIG.finditer(text))
+    named = [call["name"].lower() for call in calls if call["name"]]
+    return len(named) < text.lower().count("set_config") or any(
+        name.startswith("app.") for name in named
+    )
 
 
 def _named_in_set_config(text: str) -> frozenset[str]:
@@ -235,9 +250,21 @@ def _split(text: str) -> list[str]:
         elif found.group().startswith("--"):
             kept.append(" ")
         elif found.group().startswith('"'):
-            kept.append(found.group().replace(";", "_"))
+            kept.append(found.group().replace(";", _NO_SEPARATOR))
         else:
             content = found["text"] or ""
             kept.append(f"'{content}'" if re.fullmatch(r"[\w.]+", content) else "''")
     kept.append(text[position:])
-    return [part for part in "".join(kept).split(";") if part.strip()]
+    parts: list[str] = []
+    for part in "".join(kept).split(";"):
+        if parts and _ATOMIC_BODY.match(parts[-1]) and not _ends_body(parts[-1]):
+            parts[-1] += ";" + part
+        elif part.strip():
+            parts.append(part)
+    return parts
+
+
+def _ends_body(text: str) -> bool:
+    """Whether the body that begins with BEGIN ATOMIC is at its end."""
+    last = text.rpartition(";")[2]
+    return re.fullmatch(r"\s*END\s*", last, re.IGNORECASE) is not None

@@ -9,8 +9,8 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Final, Self
+from threading import get_ident
+from typing import Any, Final
 
 import psycopg
 from psycopg import generators
@@ -25,6 +25,7 @@ logger = logging.getLogger("django_audit_fields")
 Connection = psycopg.Connection[Any]
 Settings = list[tuple[str, str]]
 
+ACTIVE: Final = TransactionStatus.ACTIVE
 IDLE: Final = TransactionStatus.IDLE
 IN_TRANSACTION: Final = TransactionStatus.INTRANS
 IN_ERROR: Final = TransactionStatus.INERROR
@@ -46,7 +47,7 @@ def can_pipeline() -> bool:
     """
     return psycopg.Pipeline.is_supported() and all(
         hasattr(psycopg.Pipeline, name)
-        for name in ("_communicate_gen", "_sync_gen", "_process_results")
+        for name in ("_communicate_gen", "_process_results", "_sync_gen")
     )
 
 
@@ -78,8 +79,8 @@ def send(connection: Connection, statements: list[bytes]) -> None:
     elif connection.autocommit or connection.pgconn.transaction_status != IDLE:
         _execute(connection, [b"; ".join(statements)])
     elif can_pipeline():
-        with _RoundTrip(connection, statements[:-1]):
-            _execute(connection, statements[-1:])
+        *ahead, last = statements
+        send_ahead(connection, ahead, lambda: _execute(connection, [last]), many=False)
     else:
         _execute(connection, statements)
 
@@ -97,19 +98,23 @@ def block(
 
     They and the BEGIN share a round trip. The COMMIT takes another.
     """
-    _execute(connection, [b"; ".join([_begin_sql(connection), *statements])])
+    is_done = False
     try:
+        _execute(connection, [b"; ".join([b"BEGIN", *statements])])
         yield
+        is_done = True
+        _execute(connection, [b"COMMIT"])
     except BaseException:
-        if connection.pgconn.status == ConnStatus.OK:
-            connection.rollback()
-        raise
-    try:
-        connection.commit()
-    except psycopg.Error:
-        # As if the statement had failed, which is what it did: the cursor holds no result of it.
-        if hasattr(cursor, "_reset"):
+        if is_done and hasattr(cursor, "_reset"):
+            # As if the statement had failed, which is what it did: there is no result of it.
             cursor._reset(reset_query=False)
+        status = connection.pgconn.transaction_status
+        if status in (IN_TRANSACTION, IN_ERROR):
+            _execute(connection, [b"ROLLBACK"])
+        elif status == ACTIVE:
+            # Interrupted, and nobody is going to read the answer. Once somebody did, whatever is
+            # written next would be in a transaction that nobody ends.
+            connection.pgconn.finish()
         raise
 
 
@@ -121,8 +126,18 @@ def send_ahead(
     What opens the transaction, where one is due, is in there too. `many`: `run` is an
     `executemany()`.
     """
-    with _RoundTrip(connection, statements, many=many):
-        return run()
+    trip = _RoundTrip(connection, statements, many=many)
+    try:
+        connection._pipeline = trip
+        result = run()
+        trip.finish()
+    except BaseException as error:
+        trip.finish_behind(error)
+        raise
+    finally:
+        connection._pipeline = None
+        trip.leave()
+    return result
 
 
 class _RoundTrip(psycopg.Pipeline):
@@ -132,114 +147,110 @@ class _RoundTrip(psycopg.Pipeline):
     times for it, which is twice the cost. It also loses an error that comes as late as the end of
     the transaction, a deferred foreign key's above all: one more answer than it counts on.
 
-    Here all of it is sent when the cursor first waits, and every answer is read before the first is
+    Here all of it is sent when the cursor waits, and every answer is read before the first is
     handed out, so that a cursor whose statement is undone has no result, as without a pipeline.
     `executemany()` sends and reads by turns as ever; only the end is this one's.
+
+    libpq is in pipeline mode only while the cursor waits, which is under the connection's lock. To
+    other threads that share the connection there is no pipeline at all.
     """
 
-    def __init__(self, connection: Connection, ahead: list[bytes], *, many: bool = False) -> None:
+    def __init__(self, connection: Connection, ahead: list[bytes], *, many: bool) -> None:
         super().__init__(connection)
         self._ahead = ahead
         self._many = many
-        self._opens = False
+        self._begins = 0  # how many of the commands are psycopg's BEGIN
         self._has_sent = False
-        self._is_awaiting = False
+        self._thread = get_ident()
 
-    def __enter__(self) -> Self:
-        self.level += 1
-        if self.level > 1:
-            return self  # a cursor of the project's own uses pipelines
-        connection = self._conn
-        with connection.lock:
-            self.pgconn.enter_pipeline_mode()
-            connection._pipeline = self
-        if connection.autocommit or self.pgconn.transaction_status != IDLE:
-            self._queue_ahead()
-        return self
+    def __bool__(self) -> bool:
+        return self._thread == get_ident()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        self.level -= 1
-        if self.level:
-            return
-        pgconn = self.pgconn
-        try:
-            if pgconn.status == ConnStatus.OK:
-                self._finish()
-        except psycopg.Error as error:
-            if exc_val is None:
-                raise error.with_traceback(None) from None
-            if not isinstance(error, psycopg.errors.PipelineAborted):
-                logger.warning("Error ignored behind another in %r: %s", self, error)
-        finally:
-            self._conn._pipeline = None
-            if pgconn.status == ConnStatus.OK:
-                pgconn.exit_pipeline_mode()
-
-    def _finish(self) -> None:
-        """Send what is still queued, read what is still due.
-
-        Nothing goes for a statement that was never sent, except the BEGIN that goes ahead of it.
-        """
-        if self._is_awaiting:  # it was interrupted, and nobody waits for these any more
-            with self._conn.lock:
-                self._conn.wait(self._read_gen())
-        elif (self._has_sent and self._many) or (
-            self.command_queue and (self._has_sent or self._opens)
-        ):
+    def finish(self) -> None:
+        """Send and read what psycopg has queued behind the statement."""
+        if self.command_queue or (self._many and self._has_sent):
             with self._conn.lock:
                 self._conn.wait(self._send_and_read_gen())
 
-    def _queue_ahead(self) -> None:
-        for statement in self._ahead:
-            self.command_queue.append(
-                functools.partial(self.pgconn.send_query_params, statement, None)
-            )
-            self.result_queue.append(None)
-        self._ahead = []
+    def finish_behind(self, error: BaseException) -> None:
+        """Leave the transaction in the state that `error` would have left without a pipeline."""
+        if self.pgconn.status != ConnStatus.OK or not isinstance(error, Exception):
+            return
+        if not self._has_sent:
+            if not self._begins:
+                return
+            # The statement was never sent; the BEGIN ahead of it would have been.
+            while len(self.command_queue) > self._begins:
+                self.command_queue.pop()
+                self.result_queue.pop()
+        elif not self._many:
+            return
+        # What follows from `error` says no more than it does.
+        with contextlib.suppress(psycopg.Error), self._conn.lock:
+            self._conn.wait(self._send_and_read_gen())
+
+    def leave(self) -> None:
+        """Take libpq out of a pipeline in which it was interrupted, or close the connection.
+
+        Whoever used it next would read answers that are not theirs.
+        """
+        pgconn = self.pgconn
+        if pgconn.pipeline_status != _NO_PIPELINE and pgconn.status == ConnStatus.OK:
+            try:
+                pgconn.exit_pipeline_mode()
+            except psycopg.OperationalError:
+                pgconn.finish()
+
+    # What psycopg calls in the course of a statement.
 
     def _sync_gen(self) -> PQGen[None]:
-        """Called by psycopg behind the BEGIN that it puts before the first statement."""
-        if not self._has_sent:
-            self._opens = True
-            self._queue_ahead()
-        elif self.command_queue:
-            yield from self._communicate_gen()
+        """Called behind the BEGIN that psycopg puts before the first statement."""
+        self._begins = len(self.command_queue)
+        return
+        yield
 
     def _communicate_gen(self) -> PQGen[None]:
-        """Called by psycopg when a statement is queued."""
-        if self._ahead:
-            raise psycopg.NotSupportedError(
-                f"psycopg {psycopg.__version__} opens transactions in a way that this version of "
-                "django-pg-audit-fields does not know, so that the write would be in nobody's "
-                "name. Use a version of psycopg that its release notes name."
-            )
-        self._has_sent = True
+        """Called when a statement is queued."""
         if self._many:
+            self._put_ahead()
             yield from super()._communicate_gen()
         else:
             yield from self._send_and_read_gen()
 
+    def _put_ahead(self) -> None:
+        """Enter the pipeline; put what goes ahead behind psycopg's BEGIN and before the rest."""
+        self.pgconn.enter_pipeline_mode()
+        for statement in reversed(self._ahead):
+            self.command_queue.insert(
+                self._begins, functools.partial(self.pgconn.send_query_params, statement, None)
+            )
+            self.result_queue.appendleft(None)
+        self._ahead = []
+        self._begins = 0
+        self._has_sent = True
+
     def _send_and_read_gen(self) -> PQGen[None]:
         commands, waiting = self.command_queue, self.result_queue
+        is_preparing = len(commands) - self._begins > 1
+        self._put_ahead()
         while commands:
             commands.popleft()()
         self.pgconn.pipeline_sync()
-        self._is_awaiting = True
         yield from generators.send(self.pgconn)
         answers = yield from self._read_gen()
+        if self.pgconn.status == ConnStatus.OK:
+            self.pgconn.exit_pipeline_mode()
+        first_error: psycopg.Error | None = None
         # One more than anybody waits for is the error of what was put off to the end.
         for answer in answers[len(waiting) :]:
             waiting.clear()
             self._process_results(None, answer)
-        first_error: psycopg.Error | None = None
         for answer in answers:
+            queued = waiting.popleft()
+            if first_error is not None and is_preparing and queued is not None:
+                self._forget_prepared(*queued)
             try:
-                self._process_results(waiting.popleft(), answer)
+                self._process_results(queued, answer)
             except psycopg.Error as error:
                 first_error = first_error or error
         if first_error is not None:
@@ -265,35 +276,16 @@ class _RoundTrip(psycopg.Pipeline):
             # A server that ends the session says why before it goes.
             if not any(answer[0].status == ExecStatus.FATAL_ERROR for answer in answers):
                 raise
-        self._is_awaiting = False
         return answers
 
+    def _forget_prepared(self, cursor: Any, preparing: Any) -> None:
+        """Have psycopg prepare the cursor's statement anew: what came before it has failed.
 
-def forget_prepared(connection: Connection, sqlstate: str) -> None:
-    """After an error in a pipeline in autocommit: let psycopg prepare its statements anew.
-
-    In a pipeline it takes a statement for prepared before the server has answered, and would go on
-    to execute by name what does not exist. A rollback makes it forget, and none comes by itself
-    here. Bad data and violated constraints come up later than that.
-    """
-    if (
-        connection.prepare_threshold is not None
-        and sqlstate[:2] not in ("22", "23", "P0")
-        and connection.pgconn.transaction_status == IDLE
-    ):
-        send(connection, [b"BEGIN", b"ROLLBACK"])
-
-
-def _begin_sql(connection: Connection) -> bytes:
-    """What psycopg opens a transaction with."""
-    parts = ["BEGIN"]
-    if (level := connection.isolation_level) is not None:
-        parts.append("ISOLATION LEVEL " + psycopg.IsolationLevel(level).name.replace("_", " "))
-    if (read_only := connection.read_only) is not None:
-        parts.append("READ ONLY" if read_only else "READ WRITE")
-    if (deferrable := connection.deferrable) is not None:
-        parts.append("DEFERRABLE" if deferrable else "NOT DEFERRABLE")
-    return " ".join(parts).encode()
+        In a pipeline it takes a statement for prepared before the server has answered, and would
+        go on to execute by name what does not exist. It knows better by itself if it is to look.
+        """
+        if preparing is None and (names := self._conn._prepared._names):
+            names.popitem()  # the latest
 
 
 def _literal(connection: Connection, value: str) -> bytes:

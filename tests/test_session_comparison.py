@@ -165,7 +165,9 @@ def outcome(database, how, method, arguments, caplog):
 def test_outcome_is_that_without_the_carrier(how, server_side_binding, caplog):
     """Rows, counts, messages, errors, query log and transaction are those of a bare connection."""
     runs = [("execute", (text,) if params is None else (text, params)) for text, params in EXECUTED]
-    runs += [("executemany", arguments) for arguments in EXECUTED_MANY]
+    # In a transaction that has failed nothing is carried, and which error psycopg's own pipeline
+    # reports of several is a matter of luck.
+    runs += [("executemany", arguments) for arguments in EXECUTED_MANY if how != "block in error"]
     differing = []
     with (
         separate_connection(carries=True, server_side_binding=server_side_binding) as carrying,

@@ -1,5 +1,6 @@
 """Statements that fail late, strings that control transactions, and connections that are shared."""
 
+import itertools
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from django.db import (
     connections,
     transaction,
 )
+from psycopg import ClientCursor
 from psycopg.errors import ForeignKeyViolation, InvalidSavepointSpecification, UniqueViolation
 
 from django_audit_fields import acting_as
@@ -100,6 +102,27 @@ def test_strings_that_begin_with_a_rollback_carry_the_actor():
     assert writers() == {"1": "a", "3": "system", "6": "c"}
 
 
+def test_a_savepoint_of_any_name_is_rolled_back_to():
+    """A semicolon in it separates nothing."""
+    with transaction.atomic(), acting_as("a"):
+        execute('SAVEPOINT "a;b"')
+        execute("INSERT INTO edge (v) VALUES ('lost')")
+        execute("ROLLBACK TO \"a;b\"; INSERT INTO edge (v) VALUES ('1')")
+    assert set(writers()) == {"1"}
+
+
+def test_sql_has_its_way_while_other_variables_change():
+    """What SQL puts into the variable stays there until somebody acts, or it may be undone."""
+    with transaction.atomic():
+        with acting_as("a"):
+            execute("INSERT INTO edge (v) VALUES ('1')")
+        execute("SET LOCAL app.\"current_user\" TO 'repair'")
+        execute("RESET lock_timeout")
+        execute("SELECT set_config('lock_timeout', '9s', true)")
+        execute("INSERT INTO edge (v) VALUES ('2')")
+    assert writers() == {"1": "a", "2": "repair"}
+
+
 def test_strings_that_reset_a_setting_are_carried():
     """RESET is no end of a transaction."""
     with acting_as("a"):
@@ -143,6 +166,49 @@ def test_a_label_that_the_encoding_cannot_say_loses_no_write(caplog):
     assert "has no way to say" in caplog.text
 
 
+def test_a_call_that_commits_runs_for_each_row_of_a_generator():
+    """It runs twice where PostgreSQL refuses it at first; nothing is lost for that."""
+    execute(
+        "CREATE PROCEDURE edge_commits(name text) LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO edge (v) VALUES (name); COMMIT; END $$"
+    )
+    try:
+        with acting_as("a"), connection.cursor() as cursor:
+            cursor.executemany("CALL edge_commits(%s)", ([name] for name in ["1"]))
+    finally:
+        execute("DROP PROCEDURE edge_commits")
+    assert set(writers()) == {"1"}
+
+
+class Verbose(ClientCursor):
+    """A project's own cursor: more than one statement for each that it is given."""
+
+    def execute(self, query, params=None, **kwargs):
+        super().execute("SET application_name TO 'verbose'")
+        super().execute("SELECT 1")
+        with self.connection.pipeline():
+            super().execute(query, params, **kwargs)
+        return self
+
+
+def test_a_cursor_that_executes_more_than_it_is_given():
+    """Each of its statements is in the actor's name."""
+    connection.ensure_connection()
+    database = connection.copy()
+    database.settings_dict["OPTIONS"] = {
+        **connection.settings_dict["OPTIONS"],
+        "cursor_factory": Verbose,
+    }
+    try:
+        with acting_as("a"), database.cursor() as cursor:
+            cursor.execute("INSERT INTO edge (v) VALUES ('1')")
+            with transaction.atomic():
+                cursor.execute("INSERT INTO edge (v) VALUES ('2')")
+    finally:
+        database.close()
+    assert writers() == {"1": "a", "2": "a"}
+
+
 def test_threads_that_share_a_connection_stamp_their_own_names():
     """psycopg lets one connection serve several threads; the actor and its write stay together."""
     shared = connections["default"]
@@ -170,3 +236,53 @@ def test_threads_that_share_a_connection_stamp_their_own_names():
     rows = writers()
     assert len(rows) == 120
     assert {v: who for v, who in rows.items() if v.split()[0] != who} == {}
+
+
+@pytest.mark.parametrize("past", ["psycopg", "callproc", "chunked_cursor"])
+def test_a_shared_connection_that_is_used_past_the_wrappers(past):
+    """What another thread executes there is in nobody's name, and takes nobody's from others."""
+    shared = connections["default"]
+    shared.ensure_connection()
+    execute(
+        "CREATE FUNCTION edge_write(name text) RETURNS text LANGUAGE sql AS "
+        "'INSERT INTO edge (v) VALUES (name) RETURNING v'"
+    )
+    shared.inc_thread_sharing()
+    failures = []
+    is_over = threading.Event()
+
+    def go_past():
+        try:
+            for number in itertools.count():
+                if is_over.is_set():
+                    return
+                if past == "psycopg":
+                    shared.connection.execute("INSERT INTO edge (v) VALUES (%s)", [f"b {number}"])
+                elif past == "callproc":
+                    with shared.cursor() as cursor:
+                        cursor.callproc("edge_write", [f"b {number}"])
+                else:
+                    with shared.chunked_cursor() as cursor:
+                        cursor.execute("SELECT generate_series(1, 20)")
+                        while cursor.fetchmany(5):
+                            pass
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=go_past)
+    thread.start()
+    try:
+        with acting_as("a"):
+            for number in range(1_000):
+                with shared.cursor() as cursor:
+                    cursor.execute("INSERT INTO edge (v) VALUES (%s)", [f"a {number}"])
+    finally:
+        is_over.set()
+        thread.join()
+        shared.dec_thread_sharing()
+        rows = writers()
+        execute("DROP FUNCTION edge_write")
+    assert failures == []
+    assert sum(v.startswith("a") for v in rows) == 1_000
+    expected = {"a": "a", "b": "system"}
+    assert {v: who for v, who in rows.items() if expected[v[0]] != who} == {}

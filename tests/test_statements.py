@@ -18,6 +18,7 @@ from django_audit_fields.statements import LONGEST_CACHED_TEXT, read_statement
         "DO $$ BEGIN NULL; END $$",
         "COPY t FROM '/some/file'",
         "COPY t FROM PROGRAM 'cat stdin'",
+        "COPY t (text, stdin) FROM PROGRAM 'cat'",
         "EXECUTE p(1)",
         "TRUNCATE t",
         "EXPLAIN ANALYZE INSERT INTO t VALUES (1)",
@@ -146,3 +147,46 @@ def test_long_text_is_read_as_a_short_one():
     text = "INSERT INTO t VALUES " + ", ".join(["(%s)"] * LONGEST_CACHED_TEXT)
     assert read_statement(text).writes
     assert read_statement(text).is_pipelinable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE t (how text DEFAULT 'concurrently'); INSERT INTO t VALUES (1)",
+        "DISCARD TEMP; INSERT INTO t VALUES (1)",
+        "RESET work_mem; INSERT INTO t VALUES (1)",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; DELETE FROM t",
+    ],
+)
+def test_what_runs_in_a_block_is_told(text):
+    """Nothing in these strings needs to stand outside a transaction."""
+    statement = read_statement(text)
+    assert statement.writes
+    assert statement.may_be_wrapped
+    assert not statement.controls_transaction
+    assert not statement.has_effects
+
+
+def test_function_with_an_atomic_body_is_one_statement():
+    """Its semicolons separate nothing outside."""
+    text = "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END"
+    assert read_statement(text).is_pipelinable
+    assert not read_statement(f"{text}; SELECT 3").is_pipelinable
+
+
+@pytest.mark.parametrize(
+    ("text", "leaves_doubt"),
+    [
+        ("RESET work_mem", False),
+        ("RESET ALL", True),
+        ('RESET "app"."current_user"', True),
+        ("SELECT set_config('work_mem', '8MB', true)", False),
+        ("SELECT set_config('app.current_user', 'x', true)", True),
+        ("SELECT set_config('work_mem', '8MB', true), set_config(name, 'x', true) FROM t", True),
+        ("EXECUTE prepared", True),
+    ],
+)
+def test_what_may_change_the_variables_is_told(text, leaves_doubt):
+    """Another variable is another matter."""
+    statement = read_statement(text)
+    assert (statement.may_undo or statement.sets_config) is leaves_doubt
