@@ -72,6 +72,9 @@ def test_nothing_of_an_interrupted_write_is_left(interrupted, in_block, sql, exc
     block = transaction.atomic() if in_block else contextlib.nullcontext()
     with interrupted(exception), acting_as("alice"), connection.cursor() as cursor, block:
         cursor.execute(sql)
+    # Never busy with an answer that whoever comes next could take for theirs.
+    left = connection.connection
+    assert left is None or left.info.transaction_status != psycopg.pq.TransactionStatus.ACTIVE
     # As at the end of a request or a job.
     connection.errors_occurred = True
     connections["default"].close_if_unusable_or_obsolete()
