@@ -22,55 +22,31 @@ from __future__ import annotations
 import functools
 import re
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final
 
 import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg import sql as psycopg_sql
-
-try:
-    from string.templatelib import Template  # type: ignore[import-not-found]  # Python 3.14
-except ImportError:
-    Template = None
 
 from . import actors, wire
 from .actors import is_resolving
+from .calls import (
+    Call,
+    Execute,
+    beneath_other_wrappers,
+    has_standard_strings,
+    sqlstate_of,
+    text_of,
+)
 from .carried import Carried, Wanted, sees_transactions_end, wanted_now
-from .statements import Statement, read_statement
-from .wire import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Connection
-
-Execute = Callable[..., Any]
+from .statements import is_one_write, read_statement
+from .triggers import any_model_stamps_session_user
+from .wire import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Connection, RoundTrip
 
 _COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
 
 #: What PostgreSQL answers a COMMIT where there is no place for one.
 INVALID_TRANSACTION_TERMINATION: Final = "2D000"
-
-
-class _Call(NamedTuple):
-    """One call of a cursor that is due."""
-
-    run: Callable[[], Any]
-    statement: Statement
-    params: Any
-    many: bool
-    database: BaseDatabaseWrapper
-    cursor: Any
-
-    @property
-    def takes_company(self) -> bool:
-        """Whether something can be sent ahead of it in the same round trip.
-
-        Not for a cursor class with a way of its own: it may execute whatever it likes, and often.
-        """
-        cls = type(self.cursor)
-        return (
-            self.statement.is_pipelinable
-            and cls.execute is psycopg.Cursor.execute
-            and cls.executemany is psycopg.Cursor.executemany
-            and wire.can_pipeline()
-        )
 
 
 class ActorCarrier(Carried):
@@ -79,6 +55,8 @@ class ActorCarrier(Carried):
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.RLock()
+        #: A round trip that can be taken again; making one is a part of what it costs.
+        self.trips: list[RoundTrip] = []
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if context["connection"].allow_thread_sharing:
@@ -89,8 +67,8 @@ class ActorCarrier(Carried):
 
     def _pass_on(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if type(execute) is functools.partial:
-            return _beneath_other_wrappers(execute, self)(sql, params, many, context)
-        # Nearly every statement leaves by one of these two doors, at the cost of a comparison.
+            return beneath_other_wrappers(execute, self)(sql, params, many, context)
+        # Nearly every statement leaves by one of these three doors.
         if type(sql) is str:
             if not self.carries:
                 # A SELECT that sets no variable, told from the text alone.
@@ -102,6 +80,8 @@ class ActorCarrier(Carried):
                     and not is_resolving()
                 ):
                     return execute(sql, params, many, context)
+                if not many and is_one_write(sql):
+                    return self._carry_one(execute, sql, params, context)
             elif self._carries_all_that(sql, context["connection"]) and not is_resolving():
                 return execute(sql, params, many, context)
         return self._carry(execute, sql, params, many, context)
@@ -118,6 +98,45 @@ class ActorCarrier(Carried):
             and not read_statement(sql).has_effects
         )
 
+    def _carry_one(self, execute: Execute, sql: str, params: Any, context: Any) -> Any:
+        """The short way for a single write in autocommit, to where `_carry` would get.
+
+        Half of what carrying costs is Python that was not run since the last statement.
+        """
+        database: BaseDatabaseWrapper = context["connection"]
+        connection: Connection = database.connection
+        cursor = context["cursor"].cursor
+        if (
+            cursor.connection is connection
+            and (pgconn := connection.pgconn).transaction_status == IDLE
+            and connection.autocommit
+            and type(cursor).execute is psycopg.Cursor.execute
+            and not wire.in_pipeline(connection)
+            and not database.needs_rollback
+            and not actors.is_preserving()
+            and not is_resolving()
+        ):
+            # Who is acting may take a SELECT of its own, which comes through here.
+            label = actors.acting_label()
+            if label is None:
+                if not any_model_stamps_session_user():
+                    return execute(sql, params, False, context)
+            elif (
+                (setting := wire.set_actor_sql(label))
+                and not self.carries
+                and pgconn.transaction_status == IDLE
+                and wire.can_pipeline()
+            ):
+                run = functools.partial(execute, sql, params, False, context)
+                trip = self.trips.pop() if self.trips else RoundTrip(connection)
+                if trip.connection is not connection:
+                    trip = RoundTrip(connection)
+                with database.wrap_database_errors:
+                    result = trip.send_ahead([setting], run, many=False)
+                self.trips.append(trip)  # not after an error
+                return result
+        return self._carry(execute, sql, params, False, context)
+
     def _carry(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
         """Execute `sql` behind whatever has to be sent first."""
         database: BaseDatabaseWrapper = context["connection"]
@@ -131,15 +150,15 @@ class ActorCarrier(Carried):
             or cursor.connection.pgconn is not getattr(connection, "pgconn", None)
         ):
             return run()  # Django or psycopg says what is wrong
-        if (text := _text_of(sql, connection)) is None:
+        if (text := text_of(sql, connection)) is None:
             return run()
         statement = read_statement(
-            text, standard_strings="\\" not in text or _has_standard_strings(connection)
+            text, standard_strings="\\" not in text or has_standard_strings(connection)
         )
         if many and statement.may_commit and isinstance(params, Iterator):
             params = list(params)  # it may have to run twice
             run = functools.partial(execute, sql, params, many, context)
-        call = _Call(run, statement, params, many, database, cursor)
+        call = Call(run, statement, params, many, database, cursor)
         is_asking = is_resolving()
         pgconn = connection.pgconn
         if self.carries and pgconn.transaction_status == IDLE:
@@ -170,7 +189,7 @@ class ActorCarrier(Carried):
                 return self._carry_asking(call, wanted)
             return self._carry_inside(call, wanted)
 
-    def _carry_alone(self, call: _Call, wanted: Wanted) -> Any:
+    def _carry_alone(self, call: Call, wanted: Wanted) -> Any:
         """In autocommit: statement and setting share one transaction that ends with them."""
         run, statement, _, many, database, cursor = call
         if not statement.may_be_wrapped or isinstance(cursor, psycopg.ServerCursor):
@@ -187,14 +206,14 @@ class ActorCarrier(Carried):
                 with wire.block(connection, wire.set_local_sql(connection, settings), cursor):
                     return run()
         except Exception as error:
-            if not (statement.may_commit and _sqlstate(error) == INVALID_TRANSACTION_TERMINATION):
+            if not (statement.may_commit and sqlstate_of(error) == INVALID_TRANSACTION_TERMINATION):
                 raise
         # The body of this CALL or DO commits, which takes a transaction of its own. All that it
         # did is undone, so it can run again, bare.
         database.errors_occurred = errors_occurred
         return run()
 
-    def _carry_inside(self, call: _Call, wanted: Wanted | None) -> Any:
+    def _carry_inside(self, call: Call, wanted: Wanted | None) -> Any:
         """In a transaction, or about to open one: what is sent stays for the statements to come."""
         run, statement, params, many, database, cursor = call
         connection = cursor.connection
@@ -228,7 +247,7 @@ class ActorCarrier(Carried):
         self.note(statement, params)
         return result
 
-    def _carry_asking(self, call: _Call, wanted: Wanted | None) -> Any:
+    def _carry_asking(self, call: Call, wanted: Wanted | None) -> Any:
         """Run what `actors` executes to learn who is acting, behind a savepoint.
 
         It may fail: the table of users cannot be read, a timeout. The write that asked goes on.
@@ -246,7 +265,7 @@ class ActorCarrier(Carried):
         wire.send(connection, [b"RELEASE " + savepoint])
         return result
 
-    def _ride(self, call: _Call, wanted: Wanted | None) -> Any:
+    def _ride(self, call: Call, wanted: Wanted | None) -> Any:
         """In a pipeline of the user's: put the setting before the statement, and never wait."""
         self.doubt()  # nobody knows which of its statements PostgreSQL has got to
         if (
@@ -299,46 +318,3 @@ def _only_reads(sql: str) -> bool:
 
 def _label_for_reading() -> str:
     return actors.label_without_reading() or ""
-
-
-def _beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:
-    """Put `around` directly about the cursor's own method.
-
-    Django builds the chain of wrappers from partials. Those within it get to see a statement that
-    has run, or failed, and not one that still waits in a pipeline; and what they make of the text
-    is what is read here.
-    """
-    if isinstance(execute, functools.partial):
-        return functools.partial(
-            execute.func, _beneath_other_wrappers(execute.args[0], around), *execute.args[1:]
-        )
-    return functools.partial(around, execute)
-
-
-def _text_of(sql: Any, connection: Connection) -> str | None:
-    """The statement as text, None when psycopg cannot make one and is about to say so."""
-    if isinstance(sql, str):
-        return sql
-    if isinstance(sql, bytes):
-        return sql.decode(connection.info.encoding, errors="replace")
-    try:
-        if isinstance(sql, psycopg_sql.Composable):
-            return sql.as_string(connection)
-        if Template is not None and isinstance(sql, Template):
-            text: str = psycopg_sql.as_string(sql, connection)  # psycopg 3.3
-            return text
-    except (psycopg.Error, TypeError, ValueError):
-        pass
-    return None
-
-
-def _has_standard_strings(connection: Connection) -> bool:
-    return connection.pgconn.parameter_status(b"standard_conforming_strings") != b"off"
-
-
-def _sqlstate(error: Exception) -> str:
-    """PostgreSQL's code for the error, empty when it is not PostgreSQL's."""
-    for cause in (error, error.__cause__):
-        if isinstance(cause, psycopg.Error):
-            return cause.sqlstate or ""
-    return ""

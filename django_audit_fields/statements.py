@@ -69,6 +69,7 @@ _OPAQUE: Final = re.compile(
 _WRITING: Final = frozenset(
     ["INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "CALL", "DO", "COPY", "EXECUTE", "TRUNCATE"]
 )
+_PLAIN_WRITES: Final = frozenset(["INSERT ", "UPDATE ", "DELETE "])
 _CONTROLLING: Final = frozenset(
     ["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"]
 )
@@ -107,6 +108,26 @@ def read_statement(text: str, *, standard_strings: bool = True) -> Statement:
     if len(text) > LONGEST_CACHED_TEXT:
         return _read(text, standard_strings)
     return _read_cached(text, standard_strings)
+
+
+def is_one_write(text: str) -> bool:
+    """Whether `text` surely is one INSERT, UPDATE or DELETE with no effect on the variables.
+
+    Not whether it is none: a long text, or one that settings of the server may change, is left to
+    `read_statement`.
+    """
+    return (
+        text[:7] in _PLAIN_WRITES
+        and len(text) <= LONGEST_CACHED_TEXT
+        and "\\" not in text
+        and _is_plain(text)
+    )
+
+
+@functools.lru_cache(maxsize=1_024)
+def _is_plain(text: str) -> bool:
+    statement = _read_cached(text, True)
+    return statement.is_pipelinable and statement.may_be_wrapped and not statement.has_effects
 
 
 def _read(text: str, standard_strings: bool) -> Statement:

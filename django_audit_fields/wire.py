@@ -43,7 +43,7 @@ _QUOTED_NAMES: Final = {
 def can_pipeline() -> bool:
     """Not with a libpq older than 14: what is sent then takes a round trip of its own.
 
-    Nor with a psycopg that has not got what `_RoundTrip` takes the place of.
+    Nor with a psycopg that has not got what `RoundTrip` takes the place of.
     """
     return psycopg.Pipeline.is_supported() and all(
         hasattr(psycopg.Pipeline, name)
@@ -126,21 +126,10 @@ def send_ahead(
     What opens the transaction, where one is due, is in there too. `many`: `run` is an
     `executemany()`.
     """
-    trip = _RoundTrip(connection, statements, many=many)
-    try:
-        connection._pipeline = trip
-        result = run()
-        trip.finish()
-    except BaseException as error:
-        trip.finish_behind(error)
-        raise
-    finally:
-        connection._pipeline = None
-        trip.leave()
-    return result
+    return RoundTrip(connection).send_ahead(statements, run, many=many)
 
 
-class _RoundTrip(psycopg.Pipeline):
+class RoundTrip(psycopg.Pipeline):
     """A pipeline for what one call of a cursor executes, behind something that is sent ahead.
 
     psycopg's own sends each statement, the Sync and a Flush in packets of their own and waits three
@@ -153,24 +142,40 @@ class _RoundTrip(psycopg.Pipeline):
 
     libpq is in pipeline mode only while the cursor waits, which is under the connection's lock. To
     other threads that share the connection there is no pipeline at all.
+
+    One that went well can be taken again.
     """
 
-    def __init__(self, connection: Connection, ahead: list[bytes], *, many: bool) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._ahead = ahead
+        self.connection = connection
+
+    def send_ahead(self, statements: list[bytes], run: Callable[[], Any], *, many: bool) -> Any:
+        """As the function of this name."""
+        self._ahead = statements
         self._many = many
         self._begins = 0  # how many of the commands are psycopg's BEGIN
         self._has_sent = False
         self._thread = get_ident()
+        connection = self.connection
+        try:
+            connection._pipeline = self
+            result = run()
+            if self.command_queue or (many and self._has_sent):
+                # What psycopg has queued behind the statement.
+                with connection.lock:
+                    connection.wait(self._send_and_read_gen())
+        except BaseException as error:
+            self.finish_behind(error)
+            raise
+        finally:
+            connection._pipeline = None
+            if self.pgconn.pipeline_status != _NO_PIPELINE:
+                self.leave()
+        return result
 
     def __bool__(self) -> bool:
         return self._thread == get_ident()
-
-    def finish(self) -> None:
-        """Send and read what psycopg has queued behind the statement."""
-        if self.command_queue or (self._many and self._has_sent):
-            with self._conn.lock:
-                self._conn.wait(self._send_and_read_gen())
 
     def finish_behind(self, error: BaseException) -> None:
         """Leave the transaction in the state that `error` would have left without a pipeline."""
@@ -186,8 +191,8 @@ class _RoundTrip(psycopg.Pipeline):
         elif not self._many:
             return
         # What follows from `error` says no more than it does.
-        with contextlib.suppress(psycopg.Error), self._conn.lock:
-            self._conn.wait(self._send_and_read_gen())
+        with contextlib.suppress(psycopg.Error), self.connection.lock:
+            self.connection.wait(self._send_and_read_gen())
 
     def leave(self) -> None:
         """Take libpq out of a pipeline in which it was interrupted, or close the connection.
@@ -195,7 +200,7 @@ class _RoundTrip(psycopg.Pipeline):
         Whoever used it next would read answers that are not theirs.
         """
         pgconn = self.pgconn
-        if pgconn.pipeline_status != _NO_PIPELINE and pgconn.status == ConnStatus.OK:
+        if pgconn.status == ConnStatus.OK:
             try:
                 pgconn.exit_pipeline_mode()
             except psycopg.OperationalError:
@@ -218,16 +223,16 @@ class _RoundTrip(psycopg.Pipeline):
             yield from self._send_and_read_gen()
 
     def _put_ahead(self) -> None:
-        """Enter the pipeline; put what goes ahead behind psycopg's BEGIN and before the rest."""
+        """Enter the pipeline; send what goes ahead behind psycopg's BEGIN and before the rest."""
         self.pgconn.enter_pipeline_mode()
-        for statement in reversed(self._ahead):
-            self.command_queue.insert(
-                self._begins, functools.partial(self.pgconn.send_query_params, statement, None)
-            )
+        self._has_sent = True
+        while self._begins:
+            self._begins -= 1
+            self.command_queue.popleft()()
+        for statement in self._ahead:
+            self.pgconn.send_query_params(statement, None)
             self.result_queue.appendleft(None)
         self._ahead = []
-        self._begins = 0
-        self._has_sent = True
 
     def _send_and_read_gen(self) -> PQGen[None]:
         commands, waiting = self.command_queue, self.result_queue
@@ -284,12 +289,28 @@ class _RoundTrip(psycopg.Pipeline):
         In a pipeline it takes a statement for prepared before the server has answered, and would
         go on to execute by name what does not exist. It knows better by itself if it is to look.
         """
-        if preparing is None and (names := self._conn._prepared._names):
+        if preparing is None and (names := self.connection._prepared._names):
             names.popitem()  # the latest
 
 
+@functools.lru_cache(maxsize=256)
+def set_actor_sql(label: str) -> bytes | None:
+    """`set_config_sql` for nothing but the actor, where it is the same on every connection."""
+    if not _needs_no_escape(label):
+        return None
+    return b"SELECT pg_catalog.set_config('%b', '%b', true)" % (
+        ACTOR_VARIABLE.encode(),
+        label.encode(),
+    )
+
+
+def _needs_no_escape(value: str) -> bool:
+    """Whether `value` in quotes is a literal in each encoding and under all settings."""
+    return value.isascii() and "'" not in value and "\\" not in value
+
+
 def _literal(connection: Connection, value: str) -> bytes:
-    if value.isascii() and value.isalnum():  # as keys of users are: the same in each encoding
+    if _needs_no_escape(value):  # as keys of users are
         return b"'%b'" % value.encode()
     try:
         encoded = value.encode(connection.info.encoding)

@@ -62,6 +62,19 @@ def test_new_connection_has_one_carrier_that_reconnecting_keeps():
             database.close()
 
 
+def test_what_was_used_for_a_connection_is_not_used_for_the_next():
+    """A write after a reconnect reaches the new connection, in the name of who acts by then."""
+    with alias("new", copied("new")) as database:
+        for label in ("7", "8", "it's 9"):
+            with acting_as(label):
+                assert write(database) == label
+                with pytest.raises(DatabaseError, match="does not exist"):
+                    database.cursor().execute(INSERT.replace("text", "nothing"), [None])
+                assert write(database) == label
+            assert write(database) == "nobody"
+            database.close()
+
+
 def test_connection_that_the_apps_found_open_gets_a_carrier():
     """Of two, the one that has none."""
     carrier = connection.execute_wrappers.pop(0)
