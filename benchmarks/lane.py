@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.db import models
+from django.utils import timezone
 
 NAMES = [f"order {number}" for number in range(10_000)]
 
@@ -33,6 +34,10 @@ class Lane:
     unseen: frozenset[str] = frozenset()
     #: The user, whom the lane's models may want to know.
     user: Any = None
+    #: In the same process a model that has nothing of the package, and what takes the package's
+    #: hands off while that one is written.
+    plain: Lane | None = None
+    without_package: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
 
     def prepare(self) -> None:
         """After `migrate`."""
@@ -75,6 +80,79 @@ class Lane:
 
     def tables(self) -> list[str]:
         return [self.model._meta.db_table, *self.further_tables]
+
+
+class Columns(models.Model):
+    """The four columns, plain."""
+
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    created_by = models.CharField(max_length=50)
+    updated_by = models.CharField(max_length=50)
+
+    class Meta:
+        abstract = True
+
+
+class LaneByHand(Lane):
+    """Sets `Columns` at each write: that is part of the work, and on the clock."""
+
+    stamped_fields = ("updated_at", "updated_by")
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self.model = model
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        # Once for many writes, as in the other lanes.
+        self.label = str(self.user.pk)
+        yield
+
+    def build_in_request(self, request: Any, number: int) -> Any:
+        order = super().build(number)
+        order.created_at = order.updated_at = timezone.now()
+        order.created_by = order.updated_by = str(request.user.pk)
+        return order
+
+    def fill(self, orders: list[Any]) -> None:
+        with self.acting():
+            self.bulk_create(orders)
+
+    def create(self, order: Any) -> None:
+        order.created_at = order.updated_at = timezone.now()
+        order.created_by = order.updated_by = self.label
+        order.save()
+
+    def save(self, order: Any) -> None:
+        order.updated_at = timezone.now()
+        order.updated_by = self.label
+        order.save()
+
+    def save_amount(self, order: Any) -> None:
+        order.updated_at = timezone.now()
+        order.updated_by = self.label
+        order.save(update_fields=["amount", "updated_at", "updated_by"])
+
+    def bulk_create(self, orders: list[Any]) -> None:
+        now = timezone.now()
+        for order in orders:
+            order.created_at = order.updated_at = now
+            order.created_by = order.updated_by = self.label
+        self.model._default_manager.bulk_create(orders)
+
+    def bulk_update(self, orders: list[Any]) -> None:
+        now = timezone.now()
+        for order in orders:
+            order.updated_at = now
+            order.updated_by = self.label
+        super().bulk_update(orders)
+
+    def update(self) -> None:
+        self.model._default_manager.update(
+            amount=models.F("amount") + 1,
+            updated_at=timezone.now(),
+            updated_by=self.label,
+        )
 
 
 Timed = Callable[[Lane, int], float]

@@ -79,7 +79,7 @@ def surroundings(lane: str, database: dict[str, Any]) -> dict[str, Any]:
 
 def lanes_of(work: str) -> list[str]:
     """Those to compare, in an order of chance."""
-    lanes = ["package"] if work.endswith(report.WRAPPED) else LANES
+    lanes = ["package"] if work.endswith(report.BESIDE) else LANES
     return random.sample(lanes, len(lanes))
 
 
@@ -101,10 +101,10 @@ def measure_lanes(
             for number in range(rounds):
                 for work in works:
                     for lane in lanes_of(work):
-                        elapsed, unwrapped = workers[lane].time(work)
+                        elapsed, beside = workers[lane].time(work)
                         times.setdefault((lane, work), []).append(elapsed)
-                        if unwrapped:
-                            times.setdefault(("unwrapped", work), []).append(unwrapped)
+                        if beside:
+                            times.setdefault(("beside", work), []).append(beside)
                 print(f"lanes: {generation * rounds + number + 1} rounds", file=sys.stderr)
         finally:
             for lane, worker in workers.items():
@@ -120,14 +120,14 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=3)
     parser.add_argument("--sql-rounds", type=int, default=11)
     parser.add_argument("--sql-rows", type=int, default=100_000)
-    parser.add_argument("--only", nargs="+", choices=report.WORKS, help="kinds of work")
+    parser.add_argument("--only", nargs="+", choices=report.NAMES, help="kinds of work")
     parser.add_argument("--write", type=Path, help="put the tables into this file")
     options = parser.parse_args()
     start = monotonic()
     with measured_server() as server:
         database = server.django_settings()
         times, unseen = measure_lanes(
-            database, options.only or list(report.WORKS), options.rounds, options.generations
+            database, options.only or report.NAMES, options.rounds, options.generations
         )
         trips = count_round_trips(database)
         by_sql = {}

@@ -7,6 +7,8 @@ import gc
 import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from random import sample
 from time import perf_counter
 from typing import Any
 
@@ -27,8 +29,8 @@ BULK_UPDATE = 2_000
 
 class Clock:
     elapsed = 0.0
-    #: Of the same statements without the package's wrapper, where that is measured beside it.
-    unwrapped = 0.0
+    #: Of the same work without the package, where that is measured in the same process.
+    beside = 0.0
 
     @contextmanager
     def running(self, *, is_warm: bool = False) -> Iterator[None]:
@@ -171,6 +173,20 @@ def select_by_sql(lane: Lane, clock: Clock) -> None:
                 cursor.execute("SELECT 1")
 
 
+def beside(work: Callable[[Lane, Clock], None], lane: Lane, clock: Clock) -> None:
+    """The work with the package, and on a plain model without it, in an order of chance."""
+    assert lane.plain is not None, lane
+    lane.plain.user = lane.user
+    for one in sample([lane, lane.plain], 2):
+        own = Clock()
+        with lane.without_package() if one is lane.plain else nullcontext():
+            work(one, own)
+        if one is lane:
+            clock.elapsed += own.elapsed
+        else:
+            clock.beside += own.elapsed
+
+
 @contextmanager
 def _unwrapped() -> Iterator[None]:
     """In the same process and on the same connection, so that nothing else differs."""
@@ -182,14 +198,14 @@ def _unwrapped() -> Iterator[None]:
         connection.execute_wrappers = wrappers
 
 
-def select_wrapped(lane: Lane, clock: Clock) -> None:
+def select_beside(lane: Lane, clock: Clock) -> None:
     keys = [order.pk for order in fill(lane, SELECTS)]
     rows = lane.model._default_manager.values_list("pk", "name", "amount", "note")
     with lane.acting():
         _alternate(clock, lambda number: rows.get(pk=keys[number]))
 
 
-def select_by_sql_wrapped(lane: Lane, clock: Clock) -> None:
+def select_by_sql_beside(lane: Lane, clock: Clock) -> None:
     with lane.acting(), connection.cursor() as cursor:
         _alternate(clock, lambda number: cursor.execute("SELECT 1"))
 
@@ -207,7 +223,7 @@ def _alternate(clock: Clock, work: Callable[[int], object]) -> None:
         with _unwrapped():
             start = perf_counter()
             work(number)
-            clock.unwrapped += perf_counter() - start
+            clock.beside += perf_counter() - start
 
 
 def _cookie(lane: Lane) -> str:
@@ -295,7 +311,7 @@ def _asgi(lane: Lane, clock: Clock, path: str) -> None:
         settings.update(usual)
 
 
-WORKS: dict[str, tuple[Callable[[Lane, Clock], None], int]] = {
+HAVING_BARS: dict[str, tuple[Callable[[Lane, Clock], None], int]] = {
     "insert": (insert, SAVES),
     "insert_in_transaction": (insert_in_transaction, SAVES),
     "insert_each_in_transaction": (insert_each_in_transaction, SAVES),
@@ -306,10 +322,17 @@ WORKS: dict[str, tuple[Callable[[Lane, Clock], None], int]] = {
     "bulk_create": (bulk_create, BULK),
     "bulk_update": (bulk_update, BULK_UPDATE),
     "update_queryset": (update_queryset, BULK),
+}
+WORKS: dict[str, tuple[Callable[[Lane, Clock], None], int]] = {
+    **HAVING_BARS,
+    **{
+        f"{name}_beside": (partial(beside, work), number)
+        for name, (work, number) in HAVING_BARS.items()
+    },
     "select": (select, SELECTS),
     "select_by_sql": (select_by_sql, SELECTS),
-    "select_wrapped": (select_wrapped, SELECTS),
-    "select_by_sql_wrapped": (select_by_sql_wrapped, SELECTS),
+    "select_beside": (select_beside, SELECTS),
+    "select_by_sql_beside": (select_by_sql_beside, SELECTS),
     "wsgi_request": (wsgi_request, REQUESTS),
     "asgi_request": (asgi_request, REQUESTS),
     "asgi_request_async_view": (asgi_request_async_view, REQUESTS),

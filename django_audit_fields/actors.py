@@ -21,6 +21,7 @@ from .claims import (
     acting,
     is_resolving,
     on_event_loop,
+    resolving,
     warn_once,
     working_out,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "preserve_audit_fields",
     "requested_by",
     "requesting_user",
+    "resolving",
     "restore",
     "situation",
     "user_label",

@@ -19,17 +19,17 @@ What it cannot see, and what then happens:
 
 from __future__ import annotations
 
-import functools
 import re
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import actors, wire
-from .actors import is_resolving
+from .actors import is_resolving, resolving
 from .calls import (
     Call,
     Execute,
@@ -59,32 +59,27 @@ class ActorCarrier(Carried):
         self.trips: list[RoundTrip] = []
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if context["connection"].allow_thread_sharing:
-            # What is sent ahead and the statement are two steps, between which no other may come.
-            with self.lock:
-                return self._pass_on(execute, sql, params, many, context)
-        return self._pass_on(execute, sql, params, many, context)
-
-    def _pass_on(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
-        if type(execute) is functools.partial:
-            return beneath_other_wrappers(execute, self)(sql, params, many, context)
-        # Nearly every statement leaves by one of these three doors.
-        if type(sql) is str:
-            if not self.carries:
-                # A SELECT that sets no variable, told from the text alone.
-                if (
-                    sql[:7] == "SELECT "
-                    and ";" not in sql
-                    and "set_config" not in sql
-                    and "SET_CONFIG" not in sql
-                    and not is_resolving()
-                ):
+        # What is sent ahead and the statement are two steps. Where threads share the connection,
+        # no other may come between; to ask whether they do costs more than the lock.
+        with self.lock:
+            if type(execute) is partial:
+                return beneath_other_wrappers(execute, self)(sql, params, many, context)
+            # Nearly every statement leaves by one of these three doors.
+            if type(sql) is str:
+                if not self.carries:
+                    # A SELECT that sets no variable, told from the text alone.
+                    if (
+                        sql[:7] == "SELECT "
+                        and ";" not in sql
+                        and ("(" not in sql or "set_config" not in sql.lower())
+                        and resolving() is None
+                    ):
+                        return execute(sql, params, many, context)
+                    if not many and is_one_write(sql):
+                        return self._carry_one(execute, sql, params, context)
+                elif self._carries_all_that(sql, context["connection"]) and not is_resolving():
                     return execute(sql, params, many, context)
-                if not many and is_one_write(sql):
-                    return self._carry_one(execute, sql, params, context)
-            elif self._carries_all_that(sql, context["connection"]) and not is_resolving():
-                return execute(sql, params, many, context)
-        return self._carry(execute, sql, params, many, context)
+            return self._carry(execute, sql, params, many, context)
 
     def _carries_all_that(self, sql: str, database: BaseDatabaseWrapper) -> bool:
         """Whether the transaction surely goes on and holds what `sql` needs, and holds it after."""
@@ -127,7 +122,7 @@ class ActorCarrier(Carried):
                 and pgconn.transaction_status == IDLE
                 and wire.can_pipeline()
             ):
-                run = functools.partial(execute, sql, params, False, context)
+                run = partial(execute, sql, params, False, context)
                 trip = self.trips.pop() if self.trips else RoundTrip(connection)
                 if trip.connection is not connection:
                     trip = RoundTrip(connection)
@@ -142,7 +137,7 @@ class ActorCarrier(Carried):
         database: BaseDatabaseWrapper = context["connection"]
         cursor = context["cursor"].cursor
         connection: Connection = database.connection
-        run = functools.partial(execute, sql, params, many, context)
+        run = partial(execute, sql, params, many, context)
         if (
             database.needs_rollback
             or cursor.closed
@@ -157,7 +152,7 @@ class ActorCarrier(Carried):
         )
         if many and statement.may_commit and isinstance(params, Iterator):
             params = list(params)  # it may have to run twice
-            run = functools.partial(execute, sql, params, many, context)
+            run = partial(execute, sql, params, many, context)
         call = Call(run, statement, params, many, database, cursor)
         is_asking = is_resolving()
         pgconn = connection.pgconn

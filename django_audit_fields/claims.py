@@ -26,6 +26,8 @@ logger = logging.getLogger("django_audit_fields")
 #: The innermost `acting_as` and those around it: a label, None for nobody, or an unread claim.
 acting: Final[ContextVar[Entry | None]] = ContextVar("audit_acting", default=None)
 _resolving: ContextVar[Entry | None] = ContextVar("audit_resolving", default=None)
+#: None where `is_resolving` is surely false. Asked for every statement, and so the bare C function.
+resolving: Final = _resolving.get
 
 #: Causes that were logged; one that comes back for every row would fill the log.
 _warned: set[tuple[object, ...]] = set()

@@ -193,6 +193,7 @@ SETTINGS_BY_SQL = [
     ("set local APP . \"current_user\" = 'import'", None),
     ("SELECT set_config('app.current_user', 'import', true)", None),
     ("SELECT SET_CONFIG(%s, %s, true)", ["app.current_user", "import"]),
+    ("SELECT pg_catalog.Set_Config(%s, %s, true)", ["app.current_user", "import"]),
     ("SELECT 1; SELECT set_config('app.current_user', 'import', true)", None),
 ]
 
