@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 
-from .installed import Catalog, InstalledTrigger, Table, condition_tree, sql_tokens
+from .installed import Catalog
 from .operations import AuditTriggersOperation, InstallAuditTriggers
 from .rules import (
     EVENTS,
@@ -26,6 +26,8 @@ from .rules import (
     Rules,
     Stamping,
 )
+from .sql_text import condition_of, sql_tokens
+from .tables import InstalledTrigger, Table
 from .triggers import AuditTrigger, audit_fields_of, label_defaults, named_triggers
 
 #: Bits of pg_trigger.tgtype: for each row, before, on insert, update or delete.
@@ -251,20 +253,6 @@ def trigger_differences(
     for place, name in table.later_triggers:
         where = "" if place == (table.schema, table.name) else f" on partition {'.'.join(place)}"
         yield difference("order", f"trigger {name}{where} fires after those of the package")
-
-
-def place_of(tokens: list[str], words: tuple[str, ...]) -> int:
-    """Where these words stand one after the other, or the end."""
-    places = range(len(tokens) - len(words) + 1)
-    return next((at for at in places if tuple(tokens[at : at + len(words)]) == words), len(tokens))
-
-
-def condition_of(definition: str) -> Any:
-    """What a trigger's WHEN means: names and literals may hold any of the words around it."""
-    tokens = sql_tokens(definition, is_exact=True)
-    tokens = tokens[place_of(tokens, ("for", "each", "row")) + 3 :]
-    tokens = tokens[: place_of(tokens, ("execute", "function"))]
-    return condition_tree(tokens[1:]) if tokens[:1] == ["when"] else None
 
 
 def is_as_expected(stamping: Stamping, name: str, table: Table, trigger: InstalledTrigger) -> bool:

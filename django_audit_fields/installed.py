@@ -5,39 +5,33 @@ Reads the whole database in a constant number of queries, whatever the search pa
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
 from .conf import ACTOR_VARIABLE
-from .quoting import quote_identifier
 from .rules import (
     EVENTS,
     FUNCTION_MARK,
     FUNCTION_PREFIX,
     INSERT_TRIGGER,
-    MOVE_TRIGGER,
     ROLES,
-    SHARED_FUNCTIONS,
     TRIGGER_NAMES,
     UPDATE_TRIGGER,
     Rules,
     Stamping,
 )
+from .tables import InstalledFunction, InstalledTrigger, Table
 
 #: An argument may hold any text, so they are taken from the list and not from the definition.
 TRIGGERS_QUERY: Final = r"""
-    SELECT relation.oid, home.nspname, relation.relname,
-        pg_catalog.pg_table_is_visible(relation.oid),
+    SELECT pg_trigger.oid, tgparentid, relation.oid, home.nspname, relation.relname,
+        pg_catalog.pg_table_is_visible(relation.oid), relkind = 'p' OR relispartition,
         tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'),
         CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
-        pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'),
-        tgfoid, pg_trigger.oid, tgparentid, relkind = 'p' OR relispartition,
+        pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'), tgfoid,
         CASE WHEN tgparentid = 0 THEN ARRAY(
             SELECT pg_catalog.convert_from(
                 pg_catalog.decode(part, 'hex'), pg_catalog.getdatabaseencoding())
@@ -55,6 +49,29 @@ TRIGGERS_QUERY: Final = r"""
                 AND pg_catalog.strpos(prosrc, %(mark)s) > 0))
     ORDER BY home.nspname, relation.relname, tgname
 """
+
+
+class TriggerRow(NamedTuple):
+    """A row of `TRIGGERS_QUERY`."""
+
+    oid: int
+    #: Of the trigger that a partition has this one from, 0 for one of its own.
+    parent: int
+    table: int
+    schema: str
+    table_name: str
+    is_visible: bool
+    is_partitioned: bool
+    #: From here on as `InstalledTrigger` has them; no definition or arguments for a copy.
+    name: str
+    type: int
+    is_partial: bool
+    is_enabled: bool
+    definition: str
+    comment: str | None
+    function: int
+    arguments: list[str]
+
 
 FUNCTIONS_QUERY: Final = """
     SELECT pg_proc.oid, nspname, proname, prosrc, lanname = 'plpgsql' AND NOT prosecdef
@@ -99,217 +116,6 @@ COLUMNS_QUERY: Final = """
 """
 
 
-@dataclass(slots=True)
-class InstalledTrigger:
-    table: tuple[str, str]
-    name: str
-    type: int
-    is_partial: bool
-    is_enabled: bool
-    definition: str
-    comment: str | None
-    function: int
-    arguments: tuple[str, ...] = ()
-    #: Partitions on which the trigger was switched off, by schema and name.
-    disabled_on: list[tuple[str, str]] = field(default_factory=list)
-
-    def facts(self) -> dict[str, Any] | None:
-        """What the comment says, None when it was lost, as a dump without comments loses it."""
-        return comment_facts(self.comment)
-
-
-def comment_facts(comment: str | None) -> dict[str, Any] | None:
-    mark, _, text = (comment or "").partition(" ")
-    if mark != "django_audit_fields":
-        return None
-    try:
-        facts = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(facts, dict):
-        return None
-    columns = facts.get("columns")
-    # A comment that somebody else wrote, or changed, tells nothing.
-    is_readable = isinstance(columns, dict) and columns and set(columns) <= set(ROLES)
-    return facts if is_readable else None
-
-
-@dataclass(slots=True)
-class InstalledFunction:
-    schema: str
-    name: str
-    body: str
-    is_plain: bool
-    comment: str | None
-    is_owned: bool
-
-    @property
-    def is_ours(self) -> bool:
-        return FUNCTION_MARK in self.body
-
-    def columns(self) -> dict[str, str] | None:
-        for roles, name in SHARED_FUNCTIONS.items():
-            if self.name == name:
-                return {role: role for role in roles}
-        if found := re.search(r"^-- columns: (\{.*\})$", self.body, re.MULTILINE):
-            try:
-                columns = json.loads(found[1])
-            except ValueError:
-                return None
-            if isinstance(columns, dict) and set(columns) <= set(ROLES):
-                return columns
-        return None
-
-
-@dataclass(slots=True)
-class Table:
-    """A table that holds audit columns or triggers of ours."""
-
-    schema: str
-    name: str
-    is_visible: bool = False
-    #: Whether it has partitions or is one: its rows may move.
-    is_partitioned: bool = False
-    #: Column to the text of its default, None for one without.
-    columns: dict[str, str | None] = field(default_factory=dict)
-    triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
-    #: Other people's, which may change what ours have stamped: the table or partition that has one,
-    #: by schema and name, and the trigger's name.
-    later_triggers: list[tuple[tuple[str, str], str]] = field(default_factory=list)
-
-    @property
-    def trigger_names(self) -> tuple[str, ...]:
-        """The triggers that it should have."""
-        return tuple(name for name in TRIGGER_NAMES if name != MOVE_TRIGGER or self.is_partitioned)
-
-    @property
-    def sql(self) -> str:
-        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
-
-    @property
-    def label(self) -> str:
-        return f"{self.schema}.{self.name}"
-
-
-TOKEN: Final = re.compile(
-    r"""
-    (?P<string> [eE]? ' (?: [^'] | '' )* ')
-    | (?P<cast> :: \s* (?: "(?:[^"]|"")*" | \w+ ) (?: \. (?: "(?:[^"]|"")*" | \w+ ) )?
-        (?: \s varying | \s precision )? (?: \(\d+\) )? (?: \s with (?:out)? \s time \s zone )?
-        (?: \[\] )* )
-    | (?P<quoted> " (?: [^"] | "" )* ")
-    | (?P<operator> OPERATOR \s* \( \s* pg_catalog \. (?P<symbol> [^\s)]+ ) \s* \) )
-    | (?P<word> \w+ )
-    | (?P<dropped> [\s()]+ )
-    | (?P<other> [^\s\w()'"]+? (?= [\s\w()'"] | :: | $ ) )
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
-
-
-#: Casts that PostgreSQL shows where a label or a time needs none; with a length, they cut.
-NEEDLESS_CAST: Final = re.compile(
-    r"::\s*(text|character varying|bpchar|timestamp with(out)? time zone)", re.IGNORECASE
-)
-
-
-def sql_tokens(text: str, *, is_exact: bool = False) -> list[str]:
-    """The parts of an expression that PostgreSQL keeps when it prints it back.
-
-    Dropped: casts, parentheses, white space, letter case, needless quotes, `pg_catalog.`. Of a
-    string's quotes the first is kept, which tells it from a name. An exact list keeps parentheses,
-    and casts that may change a value.
-    """
-    tokens: list[str] = []
-    for match in TOKEN.finditer(text):
-        match match.lastgroup:
-            case "string":
-                quoted = match["string"]
-                value = quoted[quoted.index("'") + 1 : -1].replace("''", "'")
-                if quoted[0] in "eE":
-                    value = value.replace("\\\\", "\\")
-                tokens.append(f"'{value}")
-            case "cast" if is_exact and not NEEDLESS_CAST.fullmatch(match["cast"]):
-                tokens.append(match["cast"].lower())
-            case "dropped" if is_exact:
-                tokens += [mark for mark in match["dropped"] if not mark.isspace()]
-            case "quoted":
-                tokens.append(match["quoted"][1:-1].replace('""', '"'))
-            case "operator":
-                tokens.append(match["symbol"])
-            case "word":
-                tokens.append(match["word"].lower())
-            case "other" if match["other"] == "." and tokens[-1:] == ["pg_catalog"]:
-                tokens.pop()
-            case "other":
-                tokens.append(match["other"])
-    return tokens
-
-
-def condition_tree(tokens: list[str]) -> Any:
-    """What a condition of ours means, whichever parentheses it is written with.
-
-    Knows AND, OR, IS and COLLATE, functions, and operators of one rank, as the conditions have
-    them. Anything else comes out as it is, and so as another condition.
-    """
-    rest = iter([*tokens, ""])
-    current = next(rest)
-
-    def take() -> str:
-        nonlocal current
-        taken, current = current, next(rest, "")
-        return taken
-
-    def joined(word: str, part: Callable[[], Any]) -> Any:
-        parts = [part()]
-        while current == word:
-            take()
-            parts.append(part())
-        return parts[0] if len(parts) == 1 else (word, *parts)
-
-    def either() -> Any:
-        return joined("or", lambda: joined("and", test))
-
-    def test() -> Any:
-        value = operand()
-        while current not in ("", "and", "or", "is", ",", ")"):
-            value = (take(), value, operand())
-        while current == "is":
-            words = []
-            while current in ("is", "not", "null", "true", "distinct", "from"):
-                words.append(take())
-            value = (" ".join(words), value)
-        return value
-
-    def operand() -> Any:
-        if current == "(":
-            take()
-            value = either()
-            if current == ")":
-                take()
-        else:
-            value = take()
-            while current == ".":
-                value += take() + take()
-            if current == "(":
-                take()
-                arguments = []
-                while current not in ("", ")"):
-                    arguments.append(either())
-                    if current == ",":
-                        take()
-                take()
-                value = (value, *arguments)
-        while current == "collate" or current.startswith("::"):
-            value = (
-                ("collate", value, take() and take()) if current == "collate" else (take(), value)
-            )
-        return value
-
-    tree = either()
-    return tree if not current else (tree, *tokens)
-
-
 class Catalog:
     """What one database has: tables with audit columns or triggers of ours, and the functions."""
 
@@ -340,59 +146,50 @@ class Catalog:
             self.functions[oid] = InstalledFunction(*facts)
 
     def read_triggers(self) -> None:
-        triggers: dict[int, InstalledTrigger] = {}
-        parents: dict[int, int] = {}
-        tables: dict[int, int] = {}
-        disabled_clones = []
-        for (
-            oid,
-            schema,
-            name,
-            is_visible,
-            trigger_name,
-            kind,
-            is_partial,
-            is_enabled,
-            definition,
-            comment,
-            function,
-            trigger_oid,
-            parent,
-            is_partitioned,
-            arguments,
-        ) in self.rows(
-            TRIGGERS_QUERY, names=list(TRIGGER_NAMES), prefix=FUNCTION_PREFIX, mark=FUNCTION_MARK
-        ):
-            tables[trigger_oid] = oid
-            if parent:
-                parents[trigger_oid] = parent
-                # A partition's copy can be switched off by itself.
-                if not is_enabled:
-                    disabled_clones.append((trigger_oid, (schema, name)))
-                continue
-            table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
-            table.triggers[trigger_name] = triggers[trigger_oid] = InstalledTrigger(
-                (schema, name),
-                trigger_name,
-                kind,
-                is_partial,
-                is_enabled,
-                definition,
-                comment,
-                function,
-                tuple(arguments),
+        rows = {
+            row.oid: row
+            for row in map(
+                TriggerRow._make,
+                self.rows(
+                    TRIGGERS_QUERY,
+                    names=list(TRIGGER_NAMES),
+                    prefix=FUNCTION_PREFIX,
+                    mark=FUNCTION_MARK,
+                ),
             )
-        for clone in parents:
-            trigger_oid = clone
-            while trigger_oid in parents:
-                trigger_oid = parents[trigger_oid]
-            if trigger_oid in triggers:
-                self.owners[tables[clone]] = tables[trigger_oid]
-        for trigger_oid, partition in disabled_clones:
-            while trigger_oid in parents:
-                trigger_oid = parents[trigger_oid]
-            if trigger := triggers.get(trigger_oid):
-                trigger.disabled_on.append(partition)
+        }
+        for row in rows.values():
+            if not row.parent:
+                table = self.table(
+                    row.table, row.schema, row.table_name, row.is_visible, row.is_partitioned
+                )
+                table.triggers[row.name] = InstalledTrigger(
+                    (row.schema, row.table_name),
+                    row.name,
+                    row.type,
+                    row.is_partial,
+                    row.is_enabled,
+                    row.definition,
+                    row.comment,
+                    row.function,
+                    tuple(row.arguments),
+                )
+        for row in rows.values():
+            root = row
+            while root.parent in rows:
+                root = rows[root.parent]
+            if not row.parent or root.parent:
+                continue
+            self.owners[row.table] = root.table
+            # A partition's copy can be switched off by itself.
+            if not row.is_enabled:
+                trigger = self.tables[root.table].triggers[root.name]
+                trigger.disabled_on.append((row.schema, row.table_name))
+
+    def table(
+        self, oid: int, schema: str, name: str, is_visible: bool, is_partitioned: bool
+    ) -> Table:
+        return self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
 
     def read_later_triggers(self) -> None:
         rows = self.rows(
@@ -408,9 +205,8 @@ class Catalog:
 
     def read_columns(self, names: Sequence[str]) -> None:
         rows = self.rows(COLUMNS_QUERY, names=list(names), tables=list(self.tables))
-        for oid, schema, name, is_visible, is_partitioned, column, default in rows:
-            table = self.tables.setdefault(oid, Table(schema, name, is_visible, is_partitioned))
-            table.columns[column] = default
+        for *place, column, default in rows:
+            self.table(*place).columns[column] = default
 
     def migrated_schemas(self) -> set[str]:
         """Those that were migrated: with a function of ours, or with a default and migrations.

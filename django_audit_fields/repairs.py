@@ -11,9 +11,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors
 
 from .catalog import CompiledDefaults, Coverage, coverage, stamped_defaults
-from .installed import Catalog, Table
+from .installed import Catalog
 from .quoting import quote_identifier, quote_literal
 from .rules import FUNCTION_MARK, FUNCTION_PREFIX, TRIGGER_NAMES, Stamping
+from .tables import Table
 from .trigger_sql import drop_unused_functions_sql, install_sql
 
 

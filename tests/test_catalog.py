@@ -20,13 +20,12 @@ from django_audit_fields.installed import (
     FUNCTIONS_QUERY,
     LATER_TRIGGERS_QUERY,
     TRIGGERS_QUERY,
-    condition_tree,
-    sql_tokens,
 )
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
 from django_audit_fields.quoting import quote_literal
 from django_audit_fields.repairs import reinstall, repair
 from django_audit_fields.rules import Stamping
+from django_audit_fields.sql_text import condition_tree, sql_tokens
 from django_audit_fields.trigger_sql import install_sql
 from tests.audited_tables import (
     ROLE_TYPES,

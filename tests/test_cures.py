@@ -6,8 +6,8 @@ from django.db import DatabaseError, connection, transaction
 from django.test import override_settings
 
 from django_audit_fields.catalog import differences
-from django_audit_fields.installed import comment_facts
 from django_audit_fields.operations import InstallAuditTriggers
+from django_audit_fields.tables import comment_facts
 from tests.audited_tables import execute, row
 
 pytestmark = pytest.mark.django_db
