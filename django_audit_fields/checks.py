@@ -176,13 +176,16 @@ def check_user_label(
     ]
 
 
+def _timestamp_models(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
+    for config in apps.get_app_configs() if app_configs is None else app_configs:
+        yield from (model for model in config.get_models() if issubclass(model, TimestampModel))
+
+
 def _audited_models(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
     """The models whose own table has the columns."""
-    for config in apps.get_app_configs() if app_configs is None else app_configs:
-        for model in config.get_models():
-            local = {field.name for field in model._meta.local_concrete_fields}
-            if issubclass(model, TimestampModel) and AUDIT_NAMES & local:
-                yield model
+    for model in _timestamp_models(app_configs):
+        if AUDIT_NAMES & {field.name for field in model._meta.local_concrete_fields}:
+            yield model
 
 
 @register(Tags.models)
@@ -231,19 +234,30 @@ def check_columns(
 def check_managers(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """W006: a child table with the columns whose manager writes past it to its parent's table."""
+    """W006: a child table whose manager writes one table and leaves the stamps in another."""
     return [
         Warning(
-            f"{model._meta.label}'s default manager does not stamp what it writes to parents.",
-            hint="Name TimestampModel before the other bases, or set objects = AuditManager().",
+            f"{model._meta.label}'s default manager does not stamp what it writes to one of its "
+            "tables alone: its own, or a parent's.",
+            hint="Name TimestampModel before the other bases, or set objects = AuditManager(); "
+            "beside another package's manager, make its queryset an AuditQuerySet.",
             obj=model,
             id="django_audit_fields.W006",
         )
-        for model in _audited_models(app_configs)
-        if model._meta.parents
-        and not model._meta.proxy
+        for model in _timestamp_models(app_configs)
+        if _writes_beside_stamps(model)
         and not isinstance(model._default_manager.get_queryset(), AuditQuerySet)
     ]
+
+
+def _writes_beside_stamps(model: type[models.Model]) -> bool:
+    """Whether one of its tables has columns to write, and another the stamps."""
+    options = model._meta
+    if not options.parents or options.proxy:
+        return False
+    own = {field.attname for field in options.local_concrete_fields}
+    links = {field.attname for field in options.parents.values() if field is not None}
+    return bool(AUDIT_NAMES & own or own - links)
 
 
 @register(Tags.models)

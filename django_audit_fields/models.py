@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import django
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
@@ -122,23 +123,45 @@ class TimestampModel(models.Model):
         from_queryset: models.QuerySet[Self] | None = None,
     ) -> None:
         names = audit_names(type(self))
+        state: Any = self._state
+        values = self.__dict__
+        unread: list[str] = []
+        if "audit_unread_in" in state.__dict__:
+            if fields is None:
+                # Django takes them for deferred, and would leave them out.
+                unread = [name for name in names if name not in values]
+            else:
+                fields = list(fields)
+                if (
+                    using is None
+                    and from_queryset is None
+                    and names.issuperset(fields)
+                    and values.keys().isdisjoint(fields)
+                ):
+                    # Asked for by reading it: from where the write went. A router might say that
+                    # reading is a replica's.
+                    using = state.audit_unread_in
         if fields is not None:
             fields = list(fields)
             names = names.intersection(fields)
-        _, *remembered = recall(self, using or self._state.db)
-        values = self.__dict__
+        _, *remembered = recall(self, using or state.db)
         before = values.copy()
-        super().refresh_from_db(using, fields, from_queryset)
+        values.update(dict.fromkeys(unread))
+        try:
+            super().refresh_from_db(using, fields, from_queryset)
+        finally:
+            for name in unread:
+                if values.get(name) is None:
+                    values.pop(name, None)
         read = {
             name: values[name]
             for name in names.intersection(REMEMBERED)
             # A queryset that defers a column leaves what the caller put into it.
             if name in values and (from_queryset is None or values[name] is not before.get(name))
         }
-        self._state.audit_memory = (  # type: ignore[attr-defined]
-            self.pk,
-            *map(read.get, REMEMBERED, remembered),
-        )
+        state.audit_memory = (self.pk, *map(read.get, REMEMBERED, remembered))
+        if values.keys() >= audit_names(type(self)):
+            state.__dict__.pop("audit_unread_in", None)
 
     def _with_updated(self, names: Iterable[str]) -> frozenset[str]:
         """The columns to save, `updated_*` among them unless there are none at all."""
@@ -225,7 +248,7 @@ class TimestampModel(models.Model):
                 and not is_preserving()
             ):
                 # Somebody replaced `_do_update`, and the row was stamped by the trigger alone.
-                write_back(self, dict.fromkeys(AUDIT_NAMES), self.pk)
+                write_back(self, dict.fromkeys(AUDIT_NAMES), self.pk, using)
         if not updated and cls is not None and audit_names(cls):
             remember(self)
         return updated
@@ -260,10 +283,35 @@ class TimestampModel(models.Model):
             rows, using, fields, returning_fields, raw
         )
         if is_as_given or actor is None:
-            forget_unread(self, names)
+            forget_unread(self, names, using)
         return result
 
-    def _do_update(  # type: ignore[override]  # Django 5.2 passes one argument less
+    if not TYPE_CHECKING:  # of which django-stubs knows one form
+        # Whoever overrides it, or wraps it, names the last argument or looks whether there is one.
+        if django.VERSION >= (6, 0):
+
+            def _do_update(
+                self,
+                base_qs,
+                using,
+                pk_val,
+                values,
+                update_fields,
+                forced_update,
+                returning_fields,
+            ):
+                return self._stamp_update(
+                    base_qs, using, pk_val, values, update_fields, forced_update, returning_fields
+                )
+
+        else:
+
+            def _do_update(self, base_qs, using, pk_val, values, update_fields, forced_update):
+                return self._stamp_update(
+                    base_qs, using, pk_val, values, update_fields, forced_update
+                )
+
+    def _stamp_update(
         self,
         base_qs: models.QuerySet[Any],
         using: str | None,
@@ -323,7 +371,7 @@ class TimestampModel(models.Model):
         if result:
             if fields:
                 row.update(zip((field.attname for field in fields), result[0], strict=False))
-            write_back(self, row, pk)
+            write_back(self, row, pk, using)
         return result
 
 

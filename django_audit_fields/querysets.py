@@ -23,6 +23,7 @@ from .stamping import (
     bulk_stamp,
     fill_missing,
     forget_unread,
+    leave_unread,
     recall,
     remember,
     require_actor,
@@ -193,7 +194,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
         if not ignore_conflicts:
             for obj in objs:
                 if preserving:
-                    forget_unread(obj, names)
+                    forget_unread(obj, names, self.db)
                 remember(obj)
         if update_conflicts:
             self._forget_twins(objs, unique_fields or ())
@@ -214,8 +215,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
         values, pks = Counter(by_value), Counter(by_key)
         for obj, value in zip(objs, by_value, strict=True):
             if values[value] > 1 or pks[obj.pk] > 1:
-                for name in updated_names(self.model):
-                    obj.__dict__.pop(name, None)
+                leave_unread(obj, updated_names(self.model), self.db)
                 remember(obj)
 
     def _stamp_inserts(self, objs: Sequence[_Model], names: Collection[str]) -> None:
@@ -310,7 +310,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
                 row.update(dict.fromkeys(named))
             if "updated_by" not in named:
                 row["updated_by"] = known("updated_by")
-            write_back(obj, row, memory[0])
+            write_back(obj, row, memory[0], self.db)
 
 
 def is_each_row_once(count: int, memories: Sequence[Memory]) -> bool:

@@ -101,7 +101,8 @@ def remove(manager: Any, write: Write, /, *objs: Any, **options: Any) -> None:
     objs = tuple(unwrapped(objs))
     require_actor(model)
     using = router.db_for_write(model, instance=manager.instance)
-    told = rows_at_hand(objs, model, using) if stamps_updates(model) else []
+    # Also those that were read from a replica.
+    told = [obj for obj in objs if isinstance(obj, model)] if stamps_updates(model) else []
     memories = [recall(obj, using) for obj in told]
     stamp = None
     if told and options.get("bulk", True):

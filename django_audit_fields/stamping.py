@@ -189,12 +189,19 @@ def is_as_stored(name: str, value: Any) -> bool:
     return isinstance(value, datetime) and (value.tzinfo is not None) == settings.USE_TZ
 
 
-def forget_unread(instance: models.Model, names: Iterable[str]) -> None:
-    """Drop what only the row has: left to the trigger, or given in another form than it has."""
+def leave_unread(instance: models.Model, names: Iterable[str], using: str | None) -> None:
+    """Have columns read when asked, from the database that was written: a replica may be behind."""
     values = instance.__dict__
     for name in names:
-        if not is_as_stored(name, values.get(name)):
-            values.pop(name, None)
+        values.pop(name, None)
+    instance._state.audit_unread_in = using  # type: ignore[attr-defined]
+
+
+def forget_unread(instance: models.Model, names: Iterable[str], using: str | None) -> None:
+    """Leave unread what only the row has: the trigger's, or given in another form than it has."""
+    values = instance.__dict__
+    if unread := [name for name in names if not is_as_stored(name, values.get(name))]:
+        leave_unread(instance, unread, using)
 
 
 def put_back(instance: models.Model, before: Mapping[str, Any]) -> None:
@@ -215,18 +222,15 @@ def row_as_given(known: Memory, given: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def write_back(instance: models.Model, row: dict[str, Any], pk: Any) -> None:
+def write_back(instance: models.Model, row: dict[str, Any], pk: Any, using: str | None) -> None:
     """Make the instance equal `row`, which has all four columns; None is read when asked."""
     names = audit_names(type(instance))
     values = instance.__dict__
     if len(names) == len(row) and all(row.values()):
         values.update(row)
     else:
-        for name in names:
-            if row[name] is None:
-                values.pop(name, None)
-            else:
-                values[name] = row[name]
+        values.update((name, row[name]) for name in names if row[name] is not None)
+        leave_unread(instance, [name for name in names if row[name] is None], using)
     instance._state.audit_memory = (  # type: ignore[attr-defined]
         pk,
         row["created_at"],
@@ -298,7 +302,7 @@ def tell(
             # Never loaded, the row may be ahead of this host's clock.
             is_known = floor is not None or not is_stamped_by_trigger(type(instance), using)
             row["updated_at"] = stamp.updated_at if is_known else None
-        write_back(instance, row, pk)
+        write_back(instance, row, pk, using)
 
 
 def next_time(floor: datetime | None) -> datetime:

@@ -9,7 +9,8 @@ from django.test.utils import isolate_apps
 
 from django_audit_fields import checks
 from django_audit_fields.middleware import AuditMiddleware
-from django_audit_fields.models import TimestampModel
+from django_audit_fields.models import AuditManager, TimestampModel
+from tests.testapp.models import Item
 
 AUDIT = "django_audit_fields.middleware.AuditMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -296,32 +297,55 @@ def test_columns_that_cannot_hold_what_they_should_are_named(monkeypatch):
 
 
 @isolate_apps("tests.testapp")
-def test_a_child_whose_manager_is_its_plain_parents_is_named(monkeypatch):
-    """Its update() writes to the parent's table alone, which has neither columns nor trigger."""
+def test_a_child_whose_manager_leaves_stamps_out_is_named(monkeypatch):
+    """Its update() writes to one table alone, which has neither columns nor trigger."""
+    meta = {"app_label": "testapp"}
 
     class Base(models.Model):  # noqa: DJ008
         name = models.CharField(max_length=10)
-
-        class Meta:
-            app_label = "testapp"
+        Meta = type("Meta", (), meta)
 
     class PlainFirst(Base, TimestampModel):  # noqa: DJ008
-        class Meta:
-            app_label = "testapp"
+        Meta = type("Meta", (), meta)
 
     class PlainLast(TimestampModel, Base):  # noqa: DJ008
-        class Meta:
-            app_label = "testapp"
+        Meta = type("Meta", (), meta)
 
-    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [PlainFirst, PlainLast])
-    assert checks.check_managers() == [
-        Warning(
-            "testapp.PlainFirst's default manager does not stamp what it writes to parents.",
-            hint="Name TimestampModel before the other bases, or set objects = AuditManager().",
-            obj=PlainFirst,
-            id="django_audit_fields.W006",
-        )
+    class Parent(TimestampModel):
+        objects = models.Manager()
+        Meta = type("Meta", (), meta)
+
+    class Child(Parent):
+        name = models.CharField(max_length=10)
+        Meta = type("Meta", (), meta)
+
+    class ChildOfOurs(Item):
+        more = models.CharField(max_length=10)
+        objects = models.Manager()
+        Meta = type("Meta", (), meta)
+
+    class ChildWithOurs(Parent):
+        name = models.CharField(max_length=10)
+        objects = AuditManager()
+        Meta = type("Meta", (), meta)
+
+    class ChildWithoutColumns(Parent):
+        Meta = type("Meta", (), meta)
+
+    class ProxyOfParent(Parent):
+        Meta = type("Meta", (), {**meta, "proxy": True})
+
+    children = [
+        *(PlainFirst, PlainLast, Parent, Child, ChildOfOurs),
+        *(ChildWithOurs, ChildWithoutColumns, ProxyOfParent),
     ]
+    monkeypatch.setattr(checks, "_timestamp_models", lambda app_configs: children)
+    found = checks.check_managers()
+    assert [(warning.id, warning.obj) for warning in found] == [
+        ("django_audit_fields.W006", model) for model in (PlainFirst, Child, ChildOfOurs)
+    ]
+    assert "testapp.Child's default manager" in found[1].msg
+    assert "objects = AuditManager()" in found[1].hint
 
 
 @isolate_apps("tests.testapp")

@@ -1,5 +1,7 @@
 """Unusual models: columns dropped or replaced, keys of two parts, managers of their own."""
 
+import functools
+import inspect
 import pickle
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +16,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from django_audit_fields import acting_as, preserve_audit_fields
+from django_audit_fields.models import AuditQuerySet
 from tests.database import assert_equals_row, needs_trigger, people_of, row_of
 from tests.factories import FORGED, LONG_AGO, ItemFactory
 from tests.oddapp.models import (
@@ -428,3 +431,38 @@ def test_an_update_that_is_not_djangos(monkeypatch):
                 item.save(update_fields=fields)
             assert people_of(item) == ("maker", "changer")
             assert_equals_row(item)
+
+
+OVERRIDDEN = [
+    *((Item, models.Model, name) for name in ("save_base", "refresh_from_db")),
+    *((Item, models.Model, name) for name in ("_save_table", "_do_insert", "_do_update")),
+    *((AuditQuerySet, models.QuerySet, name) for name in ("bulk_create", "bulk_update", "_insert")),
+    *((AuditQuerySet, models.QuerySet, name) for name in ("get_or_create", "update_or_create")),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "name"), OVERRIDDEN)
+def test_what_is_overridden_has_djangos_arguments(ours, theirs, name):
+    """Others override it as well, name the arguments, or look whether there is one."""
+    assert [*inspect.signature(getattr(ours, name)).parameters] == [
+        *inspect.signature(getattr(theirs, name)).parameters
+    ]
+
+
+@pytest.mark.parametrize("fields", [None, ["name"]])
+def test_an_update_around_djangos(monkeypatch, fields):
+    """Another package's, which calls it by the arguments' names."""
+    signature = inspect.signature(models.Model._do_update)
+    original = Item._do_update
+
+    @functools.wraps(original)
+    def update(*args):
+        return original(args[0], **dict(list(signature.bind(*args).arguments.items())[1:]))
+
+    monkeypatch.setattr(Item, "_do_update", update)
+    with acting_as("maker"):
+        item = ItemFactory()
+    with acting_as("changer"):
+        item.save(update_fields=fields)
+    assert people_of(item) == ("maker", "changer")
+    assert_equals_row(item)

@@ -1,0 +1,169 @@
+"""Reading from a replica that is behind: what a write leaves to be read is not."""
+
+import pytest
+from django.db import connection, connections, router
+from django.db.models.signals import post_save
+from django.test import override_settings
+
+from django_audit_fields import acting_as
+from tests.database import needs_trigger, people_of, row_of
+from tests.testapp.models import Item, Part
+
+pytestmark = [pytest.mark.django_db(transaction=True), needs_trigger]
+
+COLUMNS = ("created_at", "updated_at", "created_by", "updated_by")
+
+
+class ReadsReplica:
+    """As Django's documentation has it."""
+
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, one, other, **hints):
+        return True
+
+
+@pytest.fixture
+def lag():
+    """Make the replica: the same database by another search path, with the rows of this moment."""
+    tables = [Item._meta.db_table, Part._meta.db_table]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA behind")
+    replica = connection.copy(alias="replica")
+    replica.settings_dict = {
+        **replica.settings_dict,
+        "OPTIONS": {**replica.settings_dict["OPTIONS"], "options": "-c search_path=behind"},
+    }
+    connections["replica"] = replica
+
+    def take():
+        with connection.cursor() as cursor:
+            for table in tables:
+                cursor.execute(f"DROP TABLE IF EXISTS behind.{table}")
+                cursor.execute(f"CREATE TABLE behind.{table} AS TABLE {table}")
+
+    with override_settings(DATABASE_ROUTERS=[ReadsReplica()]):
+        yield take
+    replica.close()
+    del connections["replica"]
+    with connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA behind CASCADE")
+
+
+def assert_equals_primary(instance):
+    """Read from memory, which may read what it has not got."""
+    assert {name: getattr(instance, name) for name in COLUMNS} == row_of(instance, using="default")
+
+
+def save(item):
+    item.save()
+
+
+def save_some(item):
+    item.save(update_fields=["amount"])
+
+
+def save_by_key(item):
+    item.__dict__.update(vars(Item(pk=item.pk, name="by key")))
+    item.save()
+
+
+def bulk_update(item):
+    Item.objects.bulk_update([item], ["amount"])
+
+
+def upsert_twice(item):
+    twin = Item(pk=item.pk, name="twin")
+    Item.objects.bulk_create(
+        [item, twin],
+        1,
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=["pk"],
+    )
+
+
+@pytest.mark.parametrize("write", [save, save_some, save_by_key, bulk_update, upsert_twice])
+def test_what_a_write_leaves_unread_is_read_where_it_was_written(lag, write):
+    """The replica still has the row as it was; memory is that of the primary."""
+    with acting_as("maker"):
+        pk = Item.objects.create(name="a").pk
+    lag()
+    item = Item.objects.get(pk=pk)
+    assert item._state.db == "replica"
+    with acting_as("changer"):
+        item.amount = 5
+        write(item)
+    assert people_of(item, using="default") == ("maker", "changer")
+    assert_equals_primary(item)
+
+
+def test_a_receiver_sees_the_row_that_the_replica_has_not_got(lag):
+    """What copies each version, as histories do, copies the primary's stamps."""
+    lag()
+    with acting_as("maker"):
+        pk = Item.objects.create(name="a").pk
+    seen = []
+
+    def look(sender, instance, **kwargs):
+        seen.append({name: getattr(instance, name) for name in COLUMNS})
+
+    post_save.connect(look, sender=Item)
+    try:
+        item = Item(pk=pk, name="by key")
+        with acting_as("changer"):
+            item.save()
+    finally:
+        post_save.disconnect(look, sender=Item)
+    assert seen == [row_of(item, using="default")]
+
+
+def test_a_removed_row_of_the_replica_is_told(lag):
+    """The instance that was handed over holds what its row on the primary holds."""
+    with acting_as("maker"):
+        item = Item.objects.create(name="a")
+        pk = item.parts.create(name="p").pk
+    lag()
+    part = Part.objects.get(pk=pk)
+    with acting_as("remover"):
+        Item.objects.get(pk=item.pk).parts.remove(part)
+    assert people_of(part, using="default") == ("maker", "remover")
+    assert_equals_primary(part)
+
+
+def test_bulk_update_of_rows_that_another_database_has_as_well(lag):
+    """Written there, memory is of there; where the instance is saved to stays as it was."""
+    with acting_as("maker"):
+        item = Item.objects.create(name="a")
+    lag()
+    with override_settings(DATABASE_ROUTERS=[]):
+        assert router.db_for_read(Item, instance=item) == "default"
+        with connections["replica"].cursor() as cursor:
+            cursor.execute(f"UPDATE {Item._meta.db_table} SET created_by = 'somebody there'")
+        with acting_as("changer"):
+            Item.objects.using("replica").bulk_update([item], ["amount"])
+        assert item._state.db == "default"
+        assert item.updated_by == "changer"
+        assert item.created_by == "somebody there"
+
+
+def test_a_refresh_is_the_routers_to_place(lag):
+    """Only reading what a write left unread is pinned, not what the caller asks for."""
+    with acting_as("maker"):
+        pk = Item.objects.create(name="a").pk
+    lag()
+    item = Item.objects.get(pk=pk)
+    with acting_as("changer"):
+        item.save()
+    item.refresh_from_db()
+    assert item._state.db == "replica"
+    there = row_of(item, using="replica")
+    assert {name: item.__dict__[name] for name in COLUMNS} == there
+    with acting_as("changer"):
+        item.save()
+    item.refresh_from_db(fields=["updated_by"])
+    assert item.updated_by == "maker"
