@@ -230,7 +230,8 @@ def write_back(instance: models.Model, row: dict[str, Any], pk: Any, using: str 
         values.update(row)
     else:
         values.update((name, row[name]) for name in names if row[name] is not None)
-        leave_unread(instance, [name for name in names if row[name] is None], using)
+        if unread := [name for name in names if row[name] is None]:
+            leave_unread(instance, unread, using)
     instance._state.audit_memory = (  # type: ignore[attr-defined]
         pk,
         row["created_at"],
