@@ -1,6 +1,8 @@
 """Audited models that are at the same time somebody else's."""
 
+from concurrency.fields import IntegerVersionField
 from django.db import models
+from django_fsm import ConcurrentTransitionMixin, FSMField, transition
 from model_utils import Choices, FieldTracker
 from model_utils.managers import InheritanceManager, InheritanceQuerySet
 from model_utils.models import SoftDeletableModel, StatusModel, TimeStampedModel
@@ -126,3 +128,19 @@ class Book(Named):
 
     isbn = models.CharField(max_length=20, unique=True)
     pages = models.IntegerField(default=0)
+
+
+class Order(ConcurrentTransitionMixin, Named):
+    """fsm: an UPDATE finds its row only in the state that it was loaded in."""
+
+    state = FSMField(default="new")
+
+    @transition(field=state, source="new", target="paid")
+    def pay(self):
+        """Nothing else happens."""
+
+
+class Account(Named):
+    """concurrency: an UPDATE finds its row only in the version that it was loaded in."""
+
+    version = IntegerVersionField()

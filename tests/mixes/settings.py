@@ -11,6 +11,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "import_export",
     "simple_history",
+    "concurrency",
     "tests.mixes",
 ]
 # An app without migrations cannot point to one that has them, as polymorphic models do.

@@ -1,25 +1,29 @@
-"""model-utils, polymorphic, mptt and treebeard: each row says who, whichever manager wrote it."""
+"""Models of other packages: each row says who, whichever manager wrote it."""
 
 import importlib
 import io
 
 import pytest
 from asgiref.sync import async_to_sync
+from concurrency.exceptions import RecordModifiedError
 from django.contrib.contenttypes.models import ContentType
 from django.core import management
-from django.db import connection, models
+from django.db import connection, models, transaction
+from django_fsm import ConcurrentTransition
 
 from django_audit_fields import NoActorError, acting_as, preserve_audit_fields
 from django_audit_fields.catalog import differences
 from tests.database import assert_equals_row, people_of, row_of
 from tests.factories import FORGED, LONG_AGO
 from tests.mixes.models import (
+    Account,
     Animal,
     Branch,
     Chapter,
     Dog,
     Draft,
     Folder,
+    Order,
     Place,
     Plant,
     Restaurant,
@@ -242,6 +246,46 @@ def test_a_tree_of_treebeard(model):
     with acting_as("deleter"):
         one.delete()
     assert people_of(root) == ("maker", "deleter")  # it counts its children
+
+
+def test_updates_that_find_a_row_in_its_state_only():
+    """fsm: whoever comes second is told, and the row carries the name of the first."""
+    with acting_as("maker"):
+        order = Order.objects.create(name="a")
+    first, second = Order.objects.get(), Order.objects.get()
+    for actor, one in (("first", first), ("second", second)):
+        one.pay()
+        with acting_as(actor):
+            if one is second:
+                with pytest.raises(ConcurrentTransition), transaction.atomic():
+                    one.save()
+            else:
+                one.save()
+    assert people_of(order) == ("maker", "first")
+    assert_equals_row(first)
+    with acting_as("changer"):
+        first.name = "b"
+        first.save(update_fields=["name"])
+    assert people_of(order) == ("maker", "changer")
+    assert_equals_row(first)
+
+
+def test_updates_that_find_a_row_in_its_version_only():
+    """concurrency: the same with a number, which each save counts up."""
+    with acting_as("maker"):
+        account = Account.objects.create(name="a")
+    first, second = Account.objects.get(), Account.objects.get()
+    with acting_as("first"):
+        first.save()
+    with acting_as("second"), pytest.raises(RecordModifiedError), transaction.atomic():
+        second.save()
+    assert people_of(account) == ("maker", "first")
+    assert_equals_row(first)
+    with acting_as("changer"):
+        first.name = "b"
+        first.save(update_fields=["name", "version"])
+    assert people_of(account) == ("maker", "changer")
+    assert_equals_row(first)
 
 
 def test_refusing_and_preserving_reach_the_mixed_managers(settings):
