@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.forms.models import BaseModelFormSet
+from django.utils.functional import cached_property
 
 from .actors import user_label
 from .conf import DEFAULTS, audit_settings
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     ModelAdminBase = admin.ModelAdmin[models.Model]
+    FormSetBase = BaseModelFormSet[models.Model, Any]
 else:
-    ModelAdminBase = object
+    ModelAdminBase = FormSetBase = object
 
 #: What is shown in the place of a label.
 DISPLAYS: Mapping[str, str] = {
@@ -48,17 +51,43 @@ def people_by_label(labels: Iterable[str]) -> dict[str, str]:
     return {user_label(user): str(user) for user in users}
 
 
-def _displayed(names: Any) -> Any:
-    """`names`, nested as Django's admin options are, with labels replaced by people's names."""
-    if isinstance(names, str):
-        return DISPLAYS.get(names, names)
-    if isinstance(names, (list, tuple)):
-        return type(names)(_displayed(name) for name in names)
+class ShownNames(dict[str, str]):
+    """What each label on one page is shown as: all are asked for when the first one is shown."""
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        super().__init__()
+        self._not_asked = set(labels)
+
+    def __missing__(self, label: str) -> str:
+        labels = {label, *self._not_asked}
+        self._not_asked = set()
+        people = people_by_label(labels)
+        self.update({label: people.get(label, label) for label in labels})
+        return self[label]
+
+
+def share_names(rows: Sequence[models.Model]) -> ShownNames:
+    """Let `rows`, which are shown together, ask for their people together."""
+    # What is deferred is left alone: not every column is shown.
+    loaded = (row.__dict__.get(column) for row in rows for column in DISPLAYS)
+    names = ShownNames(label for label in loaded if isinstance(label, str) and label)
+    for row in rows:
+        row.__dict__["_audit_shown_names"] = names
     return names
 
 
+class NamesOfRows(FormSetBase):
+    """For the formset of an inline, whose rows stand in one table."""
+
+    @cached_property
+    def forms(self) -> list[Any]:
+        forms = super().forms
+        share_names([form.instance for form in forms])
+        return forms
+
+
 class AuditAdminMixin(ModelAdminBase):
-    """For a `ModelAdmin` of an audited model.
+    """For a `ModelAdmin` of an audited model, or an inline.
 
         @admin.register(Invoice)
         class InvoiceAdmin(AuditAdminMixin, admin.ModelAdmin):
@@ -68,54 +97,92 @@ class AuditAdminMixin(ModelAdminBase):
     names of a whole list come in one query.
     """
 
-    @admin.display(description="created by", ordering="created_by", empty_value="-")
-    def created_by_name(self, obj: models.Model) -> str | None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A column's value goes past everything that a ModelAdmin can say, so its name has to be
+        # exchanged. Done on the instance, which is what Django asks, this comes after every
+        # override of a subclass, also those that do not call super(): fieldsets and readonly
+        # fields always agree.
+        self.__dict__["get_fieldsets"] = self._shown_fieldsets
+        self.__dict__["get_readonly_fields"] = self._shown_readonly_fields
+
+    @admin.display(description="created by", ordering="created_by")
+    def created_by_name(self, obj: models.Model) -> str:
         return self._name(obj, "created_by")
 
-    @admin.display(description="updated by", ordering="updated_by", empty_value="-")
-    def updated_by_name(self, obj: models.Model) -> str | None:
+    @admin.display(description="updated by", ordering="updated_by")
+    def updated_by_name(self, obj: models.Model) -> str:
         return self._name(obj, "updated_by")
 
-    def _name(self, obj: models.Model, column: str) -> str | None:
+    def _name(self, obj: models.Model, column: str) -> str:
         label: str | None = getattr(obj, column, None) if obj.pk is not None else None
         if not label:
-            return None
-        people: dict[str, str] | None = obj.__dict__.get("_audit_people")
-        if people is None:
-            people = self._remember_people([obj])
-        return people.get(label, label)
+            return self.get_empty_value_display()
+        names: ShownNames | None = obj.__dict__.get("_audit_shown_names")
+        if names is None:
+            names = share_names([obj])
+        return names[label]
 
-    def _remember_people(self, objs: Sequence[models.Model]) -> dict[str, str]:
-        people = people_by_label(
-            label
-            for obj in objs
-            for column in DISPLAYS
-            if (label := obj.__dict__.get(column)) is not None
-        )
-        for obj in objs:
-            obj.__dict__["_audit_people"] = people
-        return people
+    def _shown(self, name: Any) -> Any:
+        """What stands for a column; anything else, also a `created_by` of another kind, stays."""
+        return DISPLAYS[name] if name in DISPLAYS and name in audit_names(self.model) else name
+
+    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
+        given = super().get_readonly_fields(request, obj)
+        columns = audit_names(self.model)
+        return [*given, *(name for name in ORDER if name in columns and name not in given)]
+
+    def _shown_readonly_fields(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> list[Any]:
+        """Each column under both its names, so that either may be a field."""
+        given = list(type(self).get_readonly_fields(self, request, obj))
+        return [
+            *given,
+            *(self._shown(name) for name in given if self._shown(name) not in given),
+            *(
+                column
+                for column, display in DISPLAYS.items()
+                if display in given and column not in given
+            ),
+        ]
+
+    def _shown_fieldsets(
+        self, request: HttpRequest, obj: models.Model | None = None
+    ) -> list[tuple[Any, dict[str, Any]]]:
+        seen: set[str] = set()
+        return [
+            (title, {**options, "fields": list(self._shown_once(options["fields"], seen))})
+            for title, options in type(self).get_fieldsets(self, request, obj)
+        ]
+
+    def _shown_once(self, names: Iterable[Any], seen: set[str]) -> Iterator[Any]:
+        """`names`, a column that stands there under both its names once."""
+        for name in names:
+            if isinstance(name, (list, tuple)):
+                if line := tuple(self._shown_once(name, seen)):
+                    yield line
+                continue
+            shown = self._shown(name)
+            if shown in DISPLAYS.values():
+                if shown in seen:
+                    continue
+                seen.add(shown)
+            yield shown
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)
+        # Here and not in the getters, whose answers Django compares with one another.
+        for option in ("list_display", "list_display_links", "sortable_by"):
+            if names := getattr(changelist, option):
+                setattr(changelist, option, [self._shown(name) for name in names])
         if not set(DISPLAYS.values()).isdisjoint(map(str, changelist.list_display)):
-            self._remember_people(list(changelist.result_list))
+            share_names(list(changelist.result_list))
         return changelist
 
-    def get_list_display(self, request: HttpRequest) -> Any:
-        return _displayed(super().get_list_display(request))
-
-    def get_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
-        return _displayed(super().get_fields(request, obj))
-
-    def get_fieldsets(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
-        return [
-            (title, {**options, "fields": _displayed(options["fields"])})
-            for title, options in super().get_fieldsets(request, obj)
-        ]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
-        given = [_displayed(name) for name in super().get_readonly_fields(request, obj)]
-        columns = audit_names(self.model)
-        ours = [_displayed(name) for name in ORDER if name in columns]
-        return [*given, *(name for name in ours if name not in given)]
+    def get_formset(
+        self, request: HttpRequest, obj: models.Model | None = None, **kwargs: Any
+    ) -> Any:
+        # Only an inline has one.
+        formset = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+        return type(formset.__name__, (NamesOfRows, formset), {})

@@ -1,10 +1,18 @@
 """The admin shows the four columns and lets nobody change them."""
 
+import re
+import types
+
 import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
-from django.urls import reverse
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import path, reverse
 
 from django_audit_fields import acting_as
+from django_audit_fields.admin import AuditAdminMixin
 from tests.database import people_of
 from tests.factories import ItemFactory, PartFactory
 from tests.testapp.models import Item, Part
@@ -114,3 +122,352 @@ def test_fieldsets_may_name_the_columns(client, ada):
     page = client.get(reverse("admin:testapp_part_change", args=[part.pk])).content.decode()
     assert '<div class="readonly">ada</div>' in page
     assert client.get(reverse("admin:testapp_part_add")).status_code == 200
+
+
+ADD = "admin:testapp_item_add"
+CHANGE = "admin:testapp_item_change"
+LIST = "admin:testapp_item_changelist"
+DJANGO_ALONE = (admin.ModelAdmin,)
+WITH_MIXIN = (AuditAdminMixin, admin.ModelAdmin)
+
+
+@pytest.fixture
+def grace():
+    """Her key is found nowhere else on a page."""
+    return User.objects.create_user("grace", id=471147)
+
+
+@pytest.fixture
+def serve(settings):
+    """Serves the items, or another model, with an admin of these options, and nothing else."""
+
+    def serve_admin(bases=WITH_MIXIN, *, model=Item, **options):
+        site = admin.AdminSite(name="admin")
+        site.register(model, type("OwnAdmin", bases, options))
+        assert site.get_model_admin(model).check() == []
+        urlconf = types.ModuleType("own_urls")
+        urlconf.urlpatterns = [path("admin/", site.urls)]
+        settings.ROOT_URLCONF = urlconf
+
+    return serve_admin
+
+
+def answering(value):
+    """A getter that a subclass overrides without `super()`."""
+    return lambda self, request, *args: value
+
+
+def page_of(client, name, *args, **parameters):
+    response = client.get(reverse(name, args=args), parameters)
+    assert response.status_code == 200
+    return re.sub('name="csrfmiddlewaretoken" value=".*?"', "", response.content.decode())
+
+
+def by_name(page, person):
+    """What Django alone shows, with the person in the place of the label."""
+    assert str(person.pk) in page
+    return page.replace(str(person.pk), str(person))
+
+
+def by_column(page):
+    """What the mixin shows, in which only the names in attributes are not Django's."""
+    return page.replace("created_by_name", "created_by").replace("updated_by_name", "updated_by")
+
+
+def read_only(page):
+    return re.findall('<div class="readonly">(.*?)</div>', page)
+
+
+def column(page, name):
+    """The cells of a list."""
+    return re.findall(f'<t[dh] class="field-{name}">(.*?)</t[dh]>', page)
+
+
+def queries_for_names(captured):
+    """That for who is logged in names one key; it is not counted."""
+    return [query["sql"] for query in captured if '"auth_user"."id" IN' in query["sql"]]
+
+
+NAMED = ["name", "created_by"]
+FORMS = {
+    "fields": {"fields": NAMED, "readonly_fields": ["created_by"]},
+    "get_fields": {"get_fields": answering(NAMED), "readonly_fields": ["created_by"]},
+    "get_fieldsets": {
+        "get_fieldsets": answering(((None, {"fields": ("name", "created_by")}),)),
+        "readonly_fields": ("created_by",),
+    },
+    "get_fieldsets with a line": {
+        "get_fieldsets": answering([("People", {"fields": [("name", "created_by")]})]),
+        "readonly_fields": ["created_by"],
+    },
+    "get_readonly_fields": {
+        "fields": NAMED,
+        "get_readonly_fields": answering(["created_by"]),
+    },
+    "get_readonly_fields with fieldsets": {
+        "fieldsets": [("One", {"fields": ["name"]}), ("Two", {"fields": ["created_by"]})],
+        "get_readonly_fields": answering(("created_by",)),
+    },
+    "both getters": {
+        "get_fieldsets": answering([(None, {"fields": NAMED})]),
+        "get_readonly_fields": answering(["name", "created_by"]),
+    },
+    "a getter that asks another": {
+        "fields": NAMED,
+        "get_readonly_fields": lambda self, request, obj=None: flatten_fieldsets(
+            self.get_fieldsets(request, obj)
+        ),
+    },
+    "neither": {"get_readonly_fields": answering(["updated_by"])},
+    "get_form": {
+        "fields": NAMED,
+        "readonly_fields": ["created_by"],
+        "get_form": lambda self, request, obj=None, **kwargs: admin.ModelAdmin.get_form(
+            self, request, obj, **kwargs | {"fields": NAMED}
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
+def test_forms_are_those_of_django_alone_by_name(client, grace, serve, options):
+    """Wherever an option names a column and whatever a subclass overrides: the whole page."""
+    with acting_as(grace):
+        item = ItemFactory()
+    serve(DJANGO_ALONE, **options)
+    alone = by_name(page_of(client, CHANGE, item.pk), grace), page_of(client, ADD)
+    serve(**options)
+    assert by_column(page_of(client, CHANGE, item.pk)) == alone[0]
+    assert by_column(page_of(client, ADD)) == alone[1]
+
+
+@pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
+def test_forms_do_not_read_the_columns(client, ada, serve, options):
+    """However the form was made up, what a browser sends for them is ignored."""
+    serve(**options)
+    with acting_as("maker"):
+        item = ItemFactory()
+    data = {"name": "new", "amount": 1, "code": "a", "created_by": "forged"}
+    assert client.post(reverse(CHANGE, args=[item.pk]), data).status_code == 302
+    assert people_of(item)[0] == "maker"
+
+
+def test_who_may_only_look_sees_names(client, grace, serve):
+    """Django then asks nobody which fields are read-only."""
+    options = {
+        "fields": NAMED,
+        "get_readonly_fields": answering([]),
+        "has_change_permission": answering(False),
+    }
+    with acting_as(grace):
+        item = ItemFactory()
+    serve(DJANGO_ALONE, **options)
+    alone = by_name(page_of(client, CHANGE, item.pk), grace)
+    serve(**options)
+    assert by_column(page_of(client, CHANGE, item.pk)) == alone
+
+
+@pytest.mark.parametrize("name", ["created_by", "created_by_name"])
+@pytest.mark.parametrize("option", ["fields", "get_fields", "get_fieldsets"])
+def test_columns_need_not_be_declared_read_only(client, grace, serve, option, name):
+    """They are, under either name, also where Django alone would refuse the form."""
+    fields = ["name", name]
+    values = {
+        "fields": fields,
+        "get_fields": answering(fields),
+        "get_fieldsets": answering([(None, {"fields": fields})]),
+    }
+    serve(**{option: values[option]})
+    with acting_as(grace):
+        item = ItemFactory()
+    assert read_only(page_of(client, CHANGE, item.pk)) == ["grace"]
+    assert read_only(page_of(client, ADD)) == ["-"]
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [
+        ([], ["Created at", "Created by", "Updated at", "Updated by"]),
+        (["updated_by"], ["Updated by", "Created at", "Created by", "Updated at"]),
+        (["updated_by_name"], ["Updated by", "Created at", "Created by", "Updated at"]),
+    ],
+)
+def test_columns_follow_the_inputs_once_each(client, serve, given, labels):
+    """Those that `readonly_fields` names come first, under either name, as in Django."""
+    serve(readonly_fields=given)
+    page = page_of(client, CHANGE, ItemFactory().pk)
+    assert re.findall("<label.*?>(.*?):</label>", page) == ["Name", "Amount", "Code", *labels]
+    serve(
+        readonly_fields=given,
+        get_fields=lambda self, request, obj: self.get_readonly_fields(request),
+    )
+    assert re.findall("<label.*?>(.*?):</label>", page_of(client, ADD)) == labels
+
+
+def test_nobody_is_shown_as_the_admin_shows_what_is_empty(client, serve):
+    """On the page of a new row, in the admin's own words."""
+    serve(fields=["name", "created_by"], empty_value_display="nobody yet")
+    assert read_only(page_of(client, ADD)) == ["nobody yet"]
+
+
+LISTS = {
+    "list_display": {"list_display": ("name", "created_by")},
+    "get_list_display": {"get_list_display": answering(["name", "created_by", "updated_by"])},
+    "list_display_links": {
+        "list_display": ("name", "created_by"),
+        "list_display_links": ("created_by",),
+    },
+    "get_list_display_links": {
+        "list_display": NAMED,
+        "get_list_display_links": lambda self, request, list_display: list_display[1:],
+    },
+    "linked as the first": {"list_display": ["created_by", "name"]},
+    "no links": {"list_display": ["created_by", "name"], "list_display_links": None},
+    "sortable_by": {"list_display": NAMED, "sortable_by": ("created_by",)},
+    "sortable_by another": {"list_display": NAMED, "sortable_by": ["name"]},
+    "sortable_by nothing": {"list_display": NAMED, "sortable_by": ()},
+    "get_sortable_by": {"list_display": NAMED, "get_sortable_by": answering({"created_by"})},
+    "ordering": {"list_display": NAMED, "ordering": ["-created_by"]},
+    "list_editable": {
+        "list_display": NAMED,
+        "list_editable": ["name"],
+        "list_display_links": ["created_by"],
+    },
+    "list_filter": {
+        "list_display": NAMED,
+        "list_filter": ["name"],
+        "search_fields": ["created_by"],
+    },
+    "no actions": {"list_display": NAMED, "actions": None},
+}
+
+
+@pytest.mark.parametrize("order", ["", "2", "-2"])
+@pytest.mark.parametrize("options", LISTS.values(), ids=LISTS)
+def test_lists_are_those_of_django_alone_by_name(client, grace, serve, options, order):
+    """Their links, what can be sorted, and the order of their rows, which is that of the labels."""
+    for person in (grace, "import:claims", grace):
+        with acting_as(person):
+            ItemFactory()
+    parameters = {"o": order} if order else {}
+    serve(DJANGO_ALONE, **options)
+    alone = by_name(page_of(client, LIST, **parameters), grace)
+    serve(**options)
+    assert by_column(page_of(client, LIST, **parameters)) == alone
+
+
+def test_names_of_the_mixin_may_be_listed(client, grace, serve):
+    """`created_by_name` is linked and sorted like a column, also beside the column itself."""
+    serve(
+        list_display=["name", "created_by", "created_by_name"],
+        list_display_links=["created_by_name"],
+        sortable_by=["created_by_name"],
+    )
+    with acting_as(grace):
+        item = ItemFactory()
+    page = page_of(client, LIST)
+    link = f'<a href="{reverse(CHANGE, args=[item.pk])}">grace</a>'
+    assert column(page, "created_by_name") == [link, link]
+    assert "sortable column-created_by_name" in page
+    assert "sortable column-name" not in page
+
+
+def test_a_deferred_label_is_shown_by_name(client, grace, serve):
+    """The column is read when it is shown."""
+    serve(
+        list_display=NAMED,
+        get_queryset=lambda self, request: Item.objects.defer("created_by"),
+    )
+    with acting_as(grace):
+        item = ItemFactory()
+    with acting_as("import:claims"):
+        item.save()
+    assert column(page_of(client, LIST), "created_by_name") == ["grace"]
+
+
+def test_a_deleted_account_leaves_its_label(client, grace, serve):
+    """As does a number that is nobody's key and could not be one."""
+    serve(list_display=NAMED)
+    for actor in (grace, "9" * 30):
+        with acting_as(actor):
+            ItemFactory()
+    label = str(grace.pk)
+    grace.delete()
+    assert sorted(column(page_of(client, LIST), "created_by_name")) == [label, "9" * 30]
+
+
+def test_labels_of_ones_own_are_names_already(client, grace, serve, settings):
+    """With an `ACTOR` of the project's own, what looks like a key is not one."""
+    serve(list_display=NAMED)
+    with acting_as(grace):
+        ItemFactory()
+    settings.AUDIT_FIELDS = {"ACTOR": "tests.test_checks.label_of_user"}
+    with CaptureQueriesContext(connection) as captured:
+        assert column(page_of(client, LIST), "created_by_name") == [str(grace.pk)]
+    assert queries_for_names(captured) == []
+
+
+def test_a_created_by_of_another_kind_is_left_alone(client, serve):
+    """Where the model has no such column, the name means what it means in Django."""
+    serve(
+        model=User,
+        list_display=["username", "created_by"],
+        created_by=lambda self, user: f"maker of {user}",
+    )
+    page = page_of(client, "admin:auth_user_changelist")
+    assert column(page, "created_by") == ["maker of ada"]
+
+
+BOTH = ["name", "created_by", "updated_by"]
+INLINES = {
+    "fields": {"fields": BOTH},
+    "readonly_fields": {"fields": BOTH, "readonly_fields": ["created_by", "updated_by_name"]},
+    "get_fieldsets": {"get_fieldsets": answering([(None, {"fields": BOTH})])},
+    "get_readonly_fields": {
+        "fields": BOTH,
+        "get_readonly_fields": answering(["created_by", "updated_by"]),
+    },
+    "no permission to change": {"fields": BOTH, "has_change_permission": answering(False)},
+}
+
+
+@pytest.mark.parametrize("options", INLINES.values(), ids=INLINES)
+@pytest.mark.parametrize("kind", [admin.TabularInline, admin.StackedInline])
+@pytest.mark.parametrize("bases", [DJANGO_ALONE, WITH_MIXIN])
+def test_an_inline_asks_for_its_people_once(client, serve, bases, kind, options):
+    """All its rows at once, whoever wrote them and whatever its page is made of."""
+    inline = type("Parts", (AuditAdminMixin, kind), {"model": Part, "extra": 1, **options})
+    serve(bases, inlines=[inline], fields=["name"])
+    item = ItemFactory()
+    for number in range(5):
+        with acting_as(User.objects.create_user(f"user{number}")):
+            PartFactory(item=item)
+    with CaptureQueriesContext(connection) as captured:
+        page = page_of(client, CHANGE, item.pk)
+    shown = re.findall('<(?:p|div class="readonly")>(.*?)</', page)
+    for number in range(5):
+        assert shown.count(f"user{number}") == 2
+    assert len(queries_for_names(captured)) == 1
+
+
+def test_an_inline_that_does_not_validate_shows_names(client, grace, serve):
+    """The page that asks to correct it, whose rows are those that were sent."""
+    inline = type("Parts", (AuditAdminMixin, admin.TabularInline), {"model": Part})
+    serve(inlines=[inline], fields=["name"])
+    with acting_as(grace):
+        part = PartFactory()
+    data = {
+        "name": "item",
+        "parts-TOTAL_FORMS": "1",
+        "parts-INITIAL_FORMS": "1",
+        "parts-0-id": part.pk,
+        "parts-0-item": part.item_id,
+        "parts-0-name": "",
+    }
+    address = reverse(CHANGE, args=[part.item_id])
+    with CaptureQueriesContext(connection) as captured:
+        response = client.post(address, data)
+    assert "<p>grace</p>" in response.content.decode()
+    assert len(queries_for_names(captured)) == 1
+    assert client.post(address, data | {"parts-0-name": "mended"}).status_code == 302
+    assert people_of(part)[0] == str(grace.pk)
