@@ -86,6 +86,28 @@ class NamesOfRows(FormSetBase):
         return forms
 
 
+class PersonOf:
+    """A method of a `ModelAdmin` that names whom a column holds, titled as the column is."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __get__(self, model_admin: AuditAdminMixin | None, owner: type) -> Any:
+        if model_admin is None:
+            return self
+        column, model = self.column, model_admin.model
+        title = column.replace("_", " ")
+        if column in audit_names(model):
+            field: Any = model._meta.get_field(column)
+            title = field.verbose_name
+
+        @admin.display(description=title, ordering=column)
+        def person(obj: models.Model) -> str:
+            return model_admin._person_of(obj, column)
+
+        return person
+
+
 class AuditAdminMixin(ModelAdminBase):
     """For a `ModelAdmin` of an audited model, or an inline.
 
@@ -97,6 +119,9 @@ class AuditAdminMixin(ModelAdminBase):
     names of a whole list come in one query.
     """
 
+    created_by_name = PersonOf("created_by")
+    updated_by_name = PersonOf("updated_by")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # A column's value goes past everything that a ModelAdmin can say, so its name has to be
@@ -106,15 +131,7 @@ class AuditAdminMixin(ModelAdminBase):
         self.__dict__["get_fieldsets"] = self._shown_fieldsets
         self.__dict__["get_readonly_fields"] = self._shown_readonly_fields
 
-    @admin.display(description="created by", ordering="created_by")
-    def created_by_name(self, obj: models.Model) -> str:
-        return self._name(obj, "created_by")
-
-    @admin.display(description="updated by", ordering="updated_by")
-    def updated_by_name(self, obj: models.Model) -> str:
-        return self._name(obj, "updated_by")
-
-    def _name(self, obj: models.Model, column: str) -> str:
+    def _person_of(self, obj: models.Model, column: str) -> str:
         label: str | None = getattr(obj, column, None) if obj.pk is not None else None
         if not label:
             return self.get_empty_value_display()
@@ -135,17 +152,9 @@ class AuditAdminMixin(ModelAdminBase):
     def _shown_readonly_fields(
         self, request: HttpRequest, obj: models.Model | None = None
     ) -> list[Any]:
-        """Each column under both its names, so that either may be a field."""
+        """A column under both its names: under its own it is kept out of the form."""
         given = list(type(self).get_readonly_fields(self, request, obj))
-        return [
-            *given,
-            *(self._shown(name) for name in given if self._shown(name) not in given),
-            *(
-                column
-                for column, display in DISPLAYS.items()
-                if display in given and column not in given
-            ),
-        ]
+        return [*given, *(self._shown(name) for name in given if self._shown(name) not in given)]
 
     def _shown_fieldsets(
         self, request: HttpRequest, obj: models.Model | None = None
@@ -180,9 +189,33 @@ class AuditAdminMixin(ModelAdminBase):
             share_names(list(changelist.result_list))
         return changelist
 
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: models.Model | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        return self._with_texts(super().get_form(request, obj, change=change, **kwargs))
+
+    def _with_texts(self, form: Any) -> Any:
+        """`form`, which Django made for one page, with the columns' texts on their other names."""
+        for column, display in DISPLAYS.items():
+            if column not in audit_names(self.model):
+                continue
+            labels, help_texts = form._meta.labels or {}, form._meta.help_texts or {}
+            field: Any = self.model._meta.get_field(column)
+            help_text = help_texts.get(column) or field.help_text
+            if column in labels:
+                form._meta.labels = {display: labels[column], **labels}
+            if help_text:
+                form._meta.help_texts = {display: help_text, **help_texts}
+        return form
+
     def get_formset(
         self, request: HttpRequest, obj: models.Model | None = None, **kwargs: Any
     ) -> Any:
         # Only an inline has one.
         formset = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+        self._with_texts(formset.form)
         return type(formset.__name__, (NamesOfRows, formset), {})

@@ -4,6 +4,7 @@ import re
 import types
 
 import pytest
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
@@ -241,6 +242,68 @@ def test_forms_are_those_of_django_alone_by_name(client, grace, serve, options):
     assert by_column(page_of(client, ADD)) == alone[1]
 
 
+class Texted(forms.ModelForm):
+    class Meta:
+        labels = {"created_by": "Author"}
+        help_texts = {"updated_by": "The last one."}
+
+
+@pytest.fixture(params=["none", "the model's", "the form's"])
+def texts(request, monkeypatch):
+    """Options for titles and help of the columns, from where Django takes them."""
+    if request.param == "the model's":
+        for model in (Item, Part):
+            field = model._meta.get_field("created_by")
+            monkeypatch.setattr(field, "verbose_name", "erstellt von")
+            monkeypatch.setattr(field, "help_text", "Der Erste.")
+    return {"form": Texted} if request.param == "the form's" else {}
+
+
+BOTH = ["name", "created_by", "updated_by"]
+
+
+def test_titles_and_help_are_the_columns_own(client, grace, serve, texts):
+    """On forms and in lists, from the model or the form."""
+    options = {"fields": BOTH, "readonly_fields": BOTH, "list_display": BOTH, **texts}
+    with acting_as(grace):
+        item = ItemFactory()
+    serve(DJANGO_ALONE, **options)
+    pages = [page_of(client, CHANGE, item.pk), page_of(client, LIST)]
+    alone = [by_name(page, grace) for page in pages]
+    serve(**options)
+    assert [by_column(page_of(client, CHANGE, item.pk)), by_column(page_of(client, LIST))] == alone
+
+
+@pytest.mark.parametrize("kind", [admin.TabularInline, admin.StackedInline])
+def test_inlines_are_those_of_django_alone_by_name(client, grace, serve, texts, kind):
+    """The whole page, with titles and help."""
+    options = {"model": Part, "extra": 1, "fields": BOTH, "readonly_fields": BOTH[1:], **texts}
+    with acting_as(grace):
+        item = PartFactory().item
+    serve(DJANGO_ALONE, inlines=[type("Parts", (kind,), dict(options))], fields=["name"])
+    alone = by_name(page_of(client, CHANGE, item.pk), grace)
+    inline = type("Parts", (AuditAdminMixin, kind), dict(options))
+    serve(DJANGO_ALONE, inlines=[inline], fields=["name"])
+    assert by_column(page_of(client, CHANGE, item.pk)) == alone
+
+
+def test_a_subclass_may_show_people_in_its_own_way(client, grace, serve):
+    """An override of the mixin's method keeps its title, and may ask the mixin."""
+
+    class Shouting(AuditAdminMixin, admin.ModelAdmin):
+        @admin.display(description="maker")
+        def created_by_name(self, item):
+            return super().created_by_name(item).upper()
+
+    serve((Shouting,), fields=NAMED, list_display=NAMED)
+    with acting_as(grace):
+        item = ItemFactory()
+    page = page_of(client, CHANGE, item.pk)
+    assert read_only(page) == ["GRACE"]
+    assert "<label>Maker:</label>" in page
+    assert column(page_of(client, LIST), "created_by_name") == ["GRACE"]
+
+
 @pytest.mark.parametrize("options", FORMS.values(), ids=FORMS)
 def test_forms_do_not_read_the_columns(client, ada, serve, options):
     """However the form was made up, what a browser sends for them is ignored."""
@@ -378,11 +441,12 @@ def test_a_deferred_label_is_shown_by_name(client, grace, serve):
         list_display=NAMED,
         get_queryset=lambda self, request: Item.objects.defer("created_by"),
     )
-    with acting_as(grace):
-        item = ItemFactory()
-    with acting_as("import:claims"):
-        item.save()
-    assert column(page_of(client, LIST), "created_by_name") == ["grace"]
+    for person in (grace, User.objects.create_user("ida")):
+        with acting_as(person):
+            item = ItemFactory()
+        with acting_as("import:claims"):
+            item.save()
+    assert sorted(column(page_of(client, LIST), "created_by_name")) == ["grace", "ida"]
 
 
 def test_a_deleted_account_leaves_its_label(client, grace, serve):
@@ -418,7 +482,6 @@ def test_a_created_by_of_another_kind_is_left_alone(client, serve):
     assert column(page, "created_by") == ["maker of ada"]
 
 
-BOTH = ["name", "created_by", "updated_by"]
 INLINES = {
     "fields": {"fields": BOTH},
     "readonly_fields": {"fields": BOTH, "readonly_fields": ["created_by", "updated_by_name"]},
