@@ -20,23 +20,34 @@ from .stamping import is_audited, required_actor, stamped_now
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
-
-    # Generic in the stubs, and not when it runs.
-    Field = models.Field[Any, Any]
-    CharField = models.CharField[Any, Any]
-    DateTimeField = models.DateTimeField[Any, Any]
-else:
     from django.db.models import CharField, DateTimeField, Field
+    from typing_extensions import TypeVar
+
+    # What a field takes and what it gives: django-stubs knows, and puts None beside it.
+    _Set = TypeVar("_Set", contravariant=True, default=Any)
+    _Get = TypeVar("_Get", covariant=True, default=Any)
+else:
+    # Generic in the stubs, and not when it runs: what is in brackets there is looked up here.
+    _Set = _Get = None
+    CharField = {(_Set, _Get): models.CharField}
+    DateTimeField = {(_Set, _Get): models.DateTimeField}
+    Field = {(_Set, _Get): models.Field}
 
 __all__ = ["ActorDefault", "AuditActorField", "AuditField", "AuditTimeField"]
 
 
-class AuditField(Field):
+class AuditField(Field[_Set, _Get]):
     """What the four columns share: a default in the database that INSERT need not bring back."""
 
     # Otherwise a default in the database adds its column to the RETURNING of every INSERT, for a
     # value that is known here: 1.1 to 1.2 times the cost of save() and bulk_create().
     db_returning = False
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, types):
+            """Generic for type checkers alone, as Django's own relations are."""
+            return cls
 
     def get_default(self) -> None:
         """An unsaved instance has no stamp."""
@@ -70,7 +81,7 @@ class AuditField(Field):
         return name, f"django.db.models.{self.get_internal_type()}", args, kwargs
 
 
-class AuditTimeField(AuditField, DateTimeField):
+class AuditTimeField(AuditField[_Set, _Get], DateTimeField[_Set, _Get]):
     """`created_at` and `updated_at`: equal in a row that was never changed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -112,7 +123,7 @@ class AuditTimeField(AuditField, DateTimeField):
         return value
 
 
-class AuditActorField(AuditField, CharField):
+class AuditActorField(AuditField[_Set, _Get], CharField[_Set, _Get]):
     """`created_by` and `updated_by`: the label of who was acting."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
