@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, TypeVar, overload
 
 import django
 from django.apps import apps
@@ -48,10 +48,27 @@ from .triggers import attach_trigger
 
 __all__ = ["AuditManager", "AuditQuerySet", "TimestampModel"]
 
-AuditManager = RelatingManager.from_queryset(AuditQuerySet)
+AuditManager = RelatingManager.from_queryset(AuditQuerySet, "AuditManager")
+# Where it can be imported from: by this django-stubs knows the managers that are made of it.
+AuditManager.__module__ = __name__
+
+# The plugin of django-stubs knows a base by its name, and is to leave `TimestampModel` alone: it
+# would make `objects` a class variable, and no `objects = …` of a project's model be accepted.
+_Model: TypeAlias = models.Model
+
+if TYPE_CHECKING:
+    _Row = TypeVar("_Row", bound=models.Model)
+
+    class _Objects(Protocol):
+        @overload
+        def __get__(self, instance: None, owner: type[_Row]) -> AuditManager[_Row]: ...
+        @overload
+        def __get__(self, instance: object, owner: Any) -> Any: ...  # whatever a model puts there
+
+    def _objects(method: Any) -> _Objects: ...
 
 
-class TimestampModel(models.Model):
+class TimestampModel(_Model):
     """Who created a row, who changed it last, and when.
 
     All four columns are stamped on every write, whatever values the caller put into them, except
@@ -66,7 +83,13 @@ class TimestampModel(models.Model):
     created_by = AuditActorField()
     updated_by = AuditActorField()
 
-    objects = AuditManager()
+    if TYPE_CHECKING:
+
+        @_objects
+        def objects(self) -> Any: ...
+
+    else:
+        objects = AuditManager()
 
     class Meta:
         abstract = True

@@ -38,7 +38,7 @@ from .stamping import (
     write_back,
 )
 
-_Model = TypeVar("_Model", bound=models.Model)
+_Model = TypeVar("_Model", bound=models.Model, covariant=True)
 
 
 class AuditQuerySet(models.QuerySet[_Model]):
@@ -60,7 +60,10 @@ class AuditQuerySet(models.QuerySet[_Model]):
 
         @classmethod
         def as_manager(cls):
-            manager = RelatingManager.from_queryset(cls)()
+            # The name that Django gives, and the module: there django-stubs finds what it made.
+            base = RelatingManager.from_queryset(cls, f"ManagerFrom{cls.__name__}")
+            base.__module__ = cls.__module__
+            manager = base()
             manager._built_with_as_manager = True  # Django asks when it deconstructs a manager
             return manager
 

@@ -29,7 +29,7 @@ from .stamping import (
     updated_names,
 )
 
-_Model = TypeVar("_Model", bound=models.Model)
+_Model = TypeVar("_Model", bound=models.Model, covariant=True)
 Write = Callable[..., Any]
 
 #: Where Django defines the classes that it makes for relations.

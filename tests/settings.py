@@ -13,10 +13,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # The type checker imports these settings and needs no server.
+IS_TYPE_CHECKING = "mypy" in sys.modules
 TYPE_CHECKING_ONLY = {"ENGINE": "django.db.backends.postgresql"}
-DATABASES = {
-    "default": TYPE_CHECKING_ONLY if "mypy" in sys.modules else database_settings("postgres")
-}
+DATABASES = {"default": TYPE_CHECKING_ONLY if IS_TYPE_CHECKING else database_settings("postgres")}
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -30,6 +29,7 @@ INSTALLED_APPS = [
     "tests.actorapp",
     "tests.triggersapp",
     "tests.oddapp",
+    *(["tests.typing"] if IS_TYPE_CHECKING else []),
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
