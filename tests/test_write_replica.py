@@ -1,7 +1,8 @@
 """Reading from a replica that is behind: what a write leaves to be read is not."""
 
+import django
 import pytest
-from django.db import connection, connections, router
+from django.db import connection, connections, models, router
 from django.db.models.signals import post_save
 from django.test import override_settings
 
@@ -120,6 +121,22 @@ def test_a_receiver_sees_the_row_that_the_replica_has_not_got(lag):
     finally:
         post_save.disconnect(look, sender=Item)
     assert seen == [row_of(item, using="default")]
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="Fetch modes came with Django 6.1.")
+def test_peers_are_fetched_where_each_was_written(lag):
+    """One query for those that were read alike, and the primary's for what was written there."""
+    with acting_as("maker"):
+        Item.objects.bulk_create([Item(name=name) for name in "abc"])
+    lag()
+    rows = Item.objects.order_by("name").defer("updated_at").fetch_mode(models.FETCH_PEERS)
+    first, second, third = rows
+    with acting_as("changer"):
+        Item.objects.bulk_update([first, second], ["amount"])
+    assert second.updated_at == row_of(second, using="default")["updated_at"]
+    for item in (first, second):
+        assert_equals_primary(item)
+    assert third.updated_at == row_of(third, using="replica")["updated_at"]
 
 
 def test_a_removed_row_of_the_replica_is_told(lag):
