@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg
@@ -37,14 +37,23 @@ class Call(NamedTuple):
         """Whether something can be sent ahead of it in the same round trip.
 
         Not for a cursor class with a way of its own: it may execute whatever it likes, and often.
+        Nor for an `executemany()` where threads share the connection: psycopg lets go of it before
+        the last answers are read.
         """
-        cls = type(self.cursor)
         return (
             self.statement.is_pipelinable
-            and cls.execute is psycopg.Cursor.execute
-            and cls.executemany is psycopg.Cursor.executemany
+            and executes_as_psycopg(type(self.cursor))
+            and not (self.many and self.database.allow_thread_sharing)
             and wire.can_pipeline()
         )
+
+
+def executes_as_psycopg(cls: type[Any]) -> bool:
+    # A proxy has whatever its class does not say.
+    return (
+        getattr(cls, "execute", None) is psycopg.Cursor.execute
+        and getattr(cls, "executemany", None) is psycopg.Cursor.executemany
+    )
 
 
 def beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:
@@ -54,11 +63,11 @@ def beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:
     has run, or failed, and not one that still waits in a pipeline; and what they make of the text
     is what is read here.
     """
-    if isinstance(execute, functools.partial):
-        return functools.partial(
-            execute.func, beneath_other_wrappers(execute.args[0], around), *execute.args[1:]
-        )
-    return functools.partial(around, execute)
+    if type(execute) is not partial:
+        return partial(around, execute)
+    # A wrapper that is a partial itself is one with Django's: its own arguments come first.
+    *own, inner = execute.args
+    return partial(execute.func, *own, beneath_other_wrappers(inner, around), **execute.keywords)
 
 
 def text_of(sql: Any, connection: Connection) -> str | None:

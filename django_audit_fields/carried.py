@@ -45,10 +45,10 @@ def wanted_now(*, reading: bool = True) -> Wanted:
     preserve = "on" if actors.is_preserving() else ""
     if label is not None:
         return Wanted(label, preserve, is_nobody=False)
-    return Wanted(_nobody_label(), preserve, is_nobody=True)
+    return Wanted(nobody_label(), preserve, is_nobody=True)
 
 
-def _nobody_label() -> str:
+def nobody_label() -> str:
     """What is carried when nobody is acting.
 
     Usually nothing: the fallback is the trigger's. Where the trigger would take the database role

@@ -19,8 +19,10 @@ What it cannot see, and what then happens:
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -34,13 +36,13 @@ from .calls import (
     Call,
     Execute,
     beneath_other_wrappers,
+    executes_as_psycopg,
     has_standard_strings,
     sqlstate_of,
     text_of,
 )
-from .carried import Carried, Wanted, sees_transactions_end, wanted_now
+from .carried import Carried, Wanted, nobody_label, sees_transactions_end, wanted_now
 from .statements import is_one_write, read_statement
-from .triggers import any_model_stamps_session_user
 from .wire import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION, Connection, RoundTrip
 
 _COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
@@ -49,21 +51,35 @@ _COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
 INVALID_TRANSACTION_TERMINATION: Final = "2D000"
 
 
+#: Of this process, so that a fork can give them locks that no thread of its parent's holds.
+_carriers: weakref.WeakSet[ActorCarrier] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for carrier in _carriers:
+        carrier.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
 class ActorCarrier(Carried):
     """An execute wrapper that knows what its connection's current transaction carries."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.RLock()
+        _carriers.add(self)
         #: A round trip that can be taken again; making one is a part of what it costs.
         self.trips: list[RoundTrip] = []
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if type(execute) is partial:
+            return beneath_other_wrappers(execute, self)(sql, params, many, context)
         # What is sent ahead and the statement are two steps. Where threads share the connection,
         # no other may come between; to ask whether they do costs more than the lock.
         with self.lock:
-            if type(execute) is partial:
-                return beneath_other_wrappers(execute, self)(sql, params, many, context)
             # Nearly every statement leaves by one of these three doors.
             if type(sql) is str:
                 if not self.carries:
@@ -105,7 +121,7 @@ class ActorCarrier(Carried):
             cursor.connection is connection
             and (pgconn := connection.pgconn).transaction_status == IDLE
             and connection.autocommit
-            and type(cursor).execute is psycopg.Cursor.execute
+            and executes_as_psycopg(type(cursor))
             and not wire.in_pipeline(connection)
             and not database.needs_rollback
             and not actors.is_preserving()
@@ -114,9 +130,10 @@ class ActorCarrier(Carried):
             # Who is acting may take a SELECT of its own, which comes through here.
             label = actors.acting_label()
             if label is None:
-                if not any_model_stamps_session_user():
-                    return execute(sql, params, False, context)
-            elif (
+                label = nobody_label()
+            if not label:
+                return execute(sql, params, False, context)
+            if (
                 (setting := wire.set_actor_sql(label))
                 and not self.carries
                 and pgconn.transaction_status == IDLE
@@ -124,10 +141,8 @@ class ActorCarrier(Carried):
             ):
                 run = partial(execute, sql, params, False, context)
                 trip = self.trips.pop() if self.trips else RoundTrip(connection)
-                if trip.connection is not connection:
-                    trip = RoundTrip(connection)
                 with database.wrap_database_errors:
-                    result = trip.send_ahead([setting], run, many=False)
+                    result = trip.send_ahead(connection, [setting], run)
                 self.trips.append(trip)  # not after an error
                 return result
         return self._carry(execute, sql, params, False, context)
@@ -195,7 +210,7 @@ class ActorCarrier(Carried):
         try:
             with database.wrap_database_errors:
                 if call.takes_company:
-                    return wire.send_ahead(
+                    return RoundTrip(connection).send_ahead(
                         connection, wire.set_config_sql(connection, settings), run, many=many
                     )
                 with wire.block(connection, wire.set_local_sql(connection, settings), cursor):
@@ -230,7 +245,12 @@ class ActorCarrier(Carried):
             statements = _beneath(savepoint, statements)
         try:
             if call.takes_company:
-                result = wire.send_ahead(connection, statements, run, many=many)
+                trip = RoundTrip(connection)
+                result = trip.send_ahead(connection, statements, run, many=many)
+                if not trip.has_sent:
+                    # Nothing was executed, and so nothing sent: an executemany() without rows.
+                    self.note(statement, params)
+                    return result
             else:
                 wire.send(connection, statements)
                 result = run()

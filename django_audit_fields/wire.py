@@ -80,7 +80,7 @@ def send(connection: Connection, statements: list[bytes]) -> None:
         _execute(connection, [b"; ".join(statements)])
     elif can_pipeline():
         *ahead, last = statements
-        send_ahead(connection, ahead, lambda: _execute(connection, [last]), many=False)
+        RoundTrip(connection).send_ahead(connection, ahead, lambda: _execute(connection, [last]))
     else:
         _execute(connection, statements)
 
@@ -118,17 +118,6 @@ def block(
         raise
 
 
-def send_ahead(
-    connection: Connection, statements: list[bytes], run: Callable[[], Any], *, many: bool
-) -> Any:
-    """Send `statements` and what `run` has a cursor execute in one round trip.
-
-    What opens the transaction, where one is due, is in there too. `many`: `run` is an
-    `executemany()`.
-    """
-    return RoundTrip(connection).send_ahead(statements, run, many=many)
-
-
 class RoundTrip(psycopg.Pipeline):
     """A pipeline for what one call of a cursor executes, behind something that is sent ahead.
 
@@ -141,47 +130,66 @@ class RoundTrip(psycopg.Pipeline):
     `executemany()` sends and reads by turns as ever; only the end is this one's.
 
     libpq is in pipeline mode only while the cursor waits, which is under the connection's lock. To
-    other threads that share the connection there is no pipeline at all.
+    other threads that share the connection there is no pipeline at all. (`executemany()` lets go of
+    the lock before the end: not for a connection that threads share.)
 
     One that went well can be taken again.
     """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self.connection = connection
+        self._let_go()
 
-    def send_ahead(self, statements: list[bytes], run: Callable[[], Any], *, many: bool) -> Any:
-        """As the function of this name."""
+    def _let_go(self) -> None:
+        # Kept for the next time, it is not to keep a connection alive.
+        del self._conn, self.pgconn
+
+    def send_ahead(
+        self,
+        connection: Connection,
+        statements: list[bytes],
+        run: Callable[[], Any],
+        *,
+        many: bool = False,
+    ) -> Any:
+        """Send `statements` and what `run` has a cursor execute in one round trip.
+
+        What opens the transaction, where one is due, is in there too. `many`: `run` is an
+        `executemany()`.
+        """
+        self._conn = connection
+        self.pgconn = connection.pgconn
         self._ahead = statements
         self._many = many
         self._begins = 0  # how many of the commands are psycopg's BEGIN
-        self._has_sent = False
+        self.has_sent = False
+        self._is_busy = False  # sending or reading, or interrupted while it did
         self._thread = get_ident()
-        connection = self.connection
         try:
             connection._pipeline = self
             result = run()
-            if self.command_queue or (many and self._has_sent):
+            if self.command_queue or (many and self.has_sent):
                 # What psycopg has queued behind the statement.
                 with connection.lock:
                     connection.wait(self._send_and_read_gen())
         except BaseException as error:
-            self.finish_behind(error)
+            self._finish_behind(error)
             raise
         finally:
             connection._pipeline = None
             if self.pgconn.pipeline_status != _NO_PIPELINE:
-                self.leave()
+                self._leave()
+            self._let_go()
         return result
 
     def __bool__(self) -> bool:
         return self._thread == get_ident()
 
-    def finish_behind(self, error: BaseException) -> None:
+    def _finish_behind(self, error: BaseException) -> None:
         """Leave the transaction in the state that `error` would have left without a pipeline."""
-        if self.pgconn.status != ConnStatus.OK or not isinstance(error, Exception):
+        if self.pgconn.status != ConnStatus.OK or self._is_busy or not isinstance(error, Exception):
             return
-        if not self._has_sent:
+        if not self.has_sent:
             if not self._begins:
                 return
             # The statement was never sent; the BEGIN ahead of it would have been.
@@ -191,10 +199,16 @@ class RoundTrip(psycopg.Pipeline):
         elif not self._many:
             return
         # What follows from `error` says no more than it does.
-        with contextlib.suppress(psycopg.Error), self.connection.lock:
-            self.connection.wait(self._send_and_read_gen())
+        try:
+            with self._conn.lock:
+                self._conn.wait(self._send_and_read_gen())
+        except psycopg.Error:
+            pass
+        except IndexError:
+            # Interrupted between psycopg's two queues: nobody knows whose the next answer is.
+            self.pgconn.finish()
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """Take libpq out of a pipeline in which it was interrupted, or close the connection.
 
         Whoever used it next would read answers that are not theirs.
@@ -216,16 +230,22 @@ class RoundTrip(psycopg.Pipeline):
 
     def _communicate_gen(self) -> PQGen[None]:
         """Called when a statement is queued."""
-        if self._many:
-            self._put_ahead()
-            yield from super()._communicate_gen()
-        else:
+        if not self._many:
             yield from self._send_and_read_gen()
+            return
+        self._is_busy = True
+        self._put_ahead()
+        try:
+            yield from super()._communicate_gen()
+        except psycopg.Error:
+            self._is_busy = False
+            raise
+        self._is_busy = False
 
     def _put_ahead(self) -> None:
         """Enter the pipeline; send what goes ahead behind psycopg's BEGIN and before the rest."""
         self.pgconn.enter_pipeline_mode()
-        self._has_sent = True
+        self.has_sent = True
         while self._begins:
             self._begins -= 1
             self.command_queue.popleft()()
@@ -237,6 +257,7 @@ class RoundTrip(psycopg.Pipeline):
     def _send_and_read_gen(self) -> PQGen[None]:
         commands, waiting = self.command_queue, self.result_queue
         is_preparing = len(commands) - self._begins > 1
+        self._is_busy = True
         self._put_ahead()
         while commands:
             commands.popleft()()
@@ -245,6 +266,7 @@ class RoundTrip(psycopg.Pipeline):
         answers = yield from self._read_gen()
         if self.pgconn.status == ConnStatus.OK:
             self.pgconn.exit_pipeline_mode()
+        self._is_busy = False
         first_error: psycopg.Error | None = None
         # One more than anybody waits for is the error of what was put off to the end.
         for answer in answers[len(waiting) :]:
@@ -289,7 +311,7 @@ class RoundTrip(psycopg.Pipeline):
         In a pipeline it takes a statement for prepared before the server has answered, and would
         go on to execute by name what does not exist. It knows better by itself if it is to look.
         """
-        if preparing is None and (names := self.connection._prepared._names):
+        if preparing is None and (names := self._conn._prepared._names):
             names.popitem()  # the latest
 
 
@@ -312,14 +334,17 @@ def _needs_no_escape(value: str) -> bool:
 def _literal(connection: Connection, value: str) -> bytes:
     if _needs_no_escape(value):  # as keys of users are
         return b"'%b'" % value.encode()
+    encoding = connection.info.encoding
     try:
-        encoded = value.encode(connection.info.encoding)
-    except UnicodeEncodeError:
-        # The write goes on, in nobody's name rather than in another's.
-        logger.warning(
-            "The connection's encoding, %s, has no way to say %r; writes carry the fallback.",
-            connection.info.encoding,
-            value,
-        )
-        encoded = b""
-    return Escaping(connection.pgconn).escape_literal(encoded)
+        encoded = value.encode(encoding)
+        if encoded.decode(encoding) == value:  # some have one byte for two characters
+            return Escaping(connection.pgconn).escape_literal(encoded)
+    except (UnicodeError, psycopg.OperationalError):
+        pass
+    # The write goes on, in nobody's name rather than in another's.
+    logger.warning(
+        "The connection's encoding, %s, has no way to say %r; writes carry the fallback.",
+        encoding,
+        value,
+    )
+    return b"''"

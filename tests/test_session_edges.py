@@ -1,8 +1,17 @@
 """Statements that fail late, strings that control transactions, and connections that are shared."""
 
+import contextlib
+import contextvars
+import functools
+import gc
 import itertools
+import os
+import signal
 import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from django.db import (
     DataError,
@@ -207,6 +216,155 @@ def test_a_cursor_that_executes_more_than_it_is_given():
     finally:
         database.close()
     assert writers() == {"1": "a", "2": "a"}
+
+
+@pytest.mark.parametrize("options", [{}, {"server_side_binding": True}], ids=["", "server-side"])
+@pytest.mark.parametrize(
+    "rows", [list, iter, lambda _: (row for row in ())], ids=["", "iter", "gen"]
+)
+def test_an_executemany_without_rows_carries_nothing(rows, options):
+    """Nothing is sent for it, and so the next write has to say who is acting."""
+    connection.ensure_connection()
+    database = connection.copy()
+    database.settings_dict = {
+        **database.settings_dict,
+        "OPTIONS": {**database.settings_dict["OPTIONS"], **options},
+    }
+    insert = "INSERT INTO edge (v) VALUES (%s)"
+    try:
+        with database.cursor() as cursor:
+            cursor.execute("BEGIN")
+            with acting_as("bob"):
+                cursor.execute(insert, ["bob"])
+            with acting_as("alice"):
+                cursor.executemany(insert, rows([]))
+                cursor.execute(insert, ["alice"])
+            cursor.executemany(insert, rows([]))
+            cursor.execute(insert, ["nobody"])
+            with acting_as("carol"):
+                cursor.executemany(insert, rows([]))
+            cursor.execute(insert, ["nobody again"])
+            cursor.execute("COMMIT")
+    finally:
+        database.close()
+    assert writers() == {
+        "bob": "bob",
+        "alice": "alice",
+        "nobody": "system",
+        "nobody again": "system",
+    }
+
+
+def test_wrappers_that_are_partials():
+    """Their own arguments come first, Django's after them; what runs within them is theirs."""
+
+    def wrapper(name, execute, *args, then):
+        with acting_as(name):
+            result = execute(*args)
+        then.append(name)
+        return result
+
+    seen = []
+    insert = "INSERT INTO edge (v) VALUES (%s)"
+    for block in (contextlib.nullcontext(), transaction.atomic()):
+        with block, acting_as("alice"), connection.cursor() as cursor:
+            cursor.execute(insert, ["before"])
+            with (
+                connection.execute_wrapper(functools.partial(wrapper, "bob", then=seen)),
+                connection.execute_wrapper(lambda execute, *args: execute(*args)),
+            ):
+                cursor.execute(insert, ["within"])
+                cursor.execute("SELECT 1")
+            cursor.execute(insert, ["after"])
+        assert writers() == {"before": "alice", "within": "bob", "after": "alice"}
+        execute("TRUNCATE edge")
+    assert seen == ["bob"] * 4
+
+
+@pytest.mark.parametrize("sql", ["SELECT 'x'", "INSERT INTO edge (v) VALUES ('x') RETURNING v"])
+def test_a_wrapper_that_executes_in_another_thread(sql):
+    """A time limit, say: who is acting there counts, and nobody waits for anybody."""
+
+    def wrapper(execute, *args):
+        pool = ThreadPoolExecutor(1)
+        try:
+            return pool.submit(contextvars.copy_context().run, execute, *args).result(timeout=30)
+        finally:
+            pool.shutdown(wait=False)
+
+    with acting_as("a"), connection.execute_wrapper(wrapper), connection.cursor() as cursor:
+        cursor.execute(sql)
+        assert cursor.fetchone() == ("x",)
+    assert set(writers().values()) <= {"a"}
+
+
+def test_a_cursor_behind_a_proxy_that_says_nothing_of_itself():
+    """As tracers put one there: its class has no `execute` at all."""
+
+    class Proxy:
+        def __init__(self, cursor):
+            self.__dict__["_cursor"] = cursor
+
+        def __getattr__(self, name):
+            return getattr(self._cursor, name)
+
+    insert = "INSERT INTO edge (v) VALUES (%s)"
+    with acting_as("a"), connection.cursor() as cursor:
+        cursor.cursor = Proxy(cursor.cursor)
+        cursor.execute(insert, ["one"])
+        with transaction.atomic():
+            cursor.executemany(insert, [["two"], ["three"]])
+    assert writers() == dict.fromkeys(["one", "two", "three"], "a")
+
+
+def test_a_closed_connection_is_let_go():
+    """What is kept for the next write does not keep the connection of the last one."""
+    connection.ensure_connection()
+    database = connection.copy()
+    with acting_as("a"), database.cursor() as cursor:
+        cursor.execute("INSERT INTO edge (v) VALUES ('x')")
+    del cursor
+    left = weakref.ref(database.connection)
+    database.close()
+    gc.collect()
+    assert left() is None
+    assert writers() == {"x": "a"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="There are no forks here.")
+def test_a_fork_in_the_midst_of_another_threads_statement():
+    """The child writes on a connection of its own, whatever that thread holds."""
+    shared = connections["default"]
+    shared.ensure_connection()
+    shared.inc_thread_sharing()
+    is_in_it, is_forked = threading.Event(), threading.Event()
+
+    class Slow(psycopg.sql.SQL):
+        def as_string(self, context=None):
+            is_in_it.set()
+            is_forked.wait(30)
+            return super().as_string(context)
+
+    def write():
+        connections["default"] = shared
+        with acting_as("thread"):
+            execute(Slow("INSERT INTO edge (v) VALUES ('thread')"))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    is_in_it.wait(30)
+    if not (child := os.fork()):
+        signal.alarm(20)  # which ends a child that waits for what nobody gives back
+        shared.connection = None
+        with acting_as("child"):
+            execute("INSERT INTO edge (v) VALUES ('child')")
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    is_forked.set()
+    thread.join()
+    shared.dec_thread_sharing()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert writers() == {"child": "child", "thread": "thread"}
 
 
 def test_threads_that_share_a_connection_stamp_their_own_names():

@@ -60,18 +60,23 @@ def interrupted():
 STATEMENTS = {
     "one": "INSERT INTO sessionapp_note (text, stamped_by, preserved) "
     "SELECT 'lost', '', false FROM pg_advisory_xact_lock(4711)",
+    "many": "INSERT INTO sessionapp_note (text, stamped_by, preserved) "
+    "SELECT 'lost', '', false FROM pg_advisory_xact_lock(%s)",
     "several": f"SELECT pg_advisory_xact_lock(4711); {INSERT.format('lost')}",
 }
 
 
 @pytest.mark.parametrize("exception", [TimeLimitError, KeyboardInterrupt])
-@pytest.mark.parametrize("sql", STATEMENTS.values(), ids=STATEMENTS)
+@pytest.mark.parametrize("kind", STATEMENTS)
 @pytest.mark.parametrize("in_block", [False, True], ids=["autocommit", "block"])
-def test_nothing_of_an_interrupted_write_is_left(interrupted, in_block, sql, exception):
+def test_nothing_of_an_interrupted_write_is_left(interrupted, in_block, kind, exception):
     """It ends at once, in the exception that was raised; the next write knows nothing of it."""
     block = transaction.atomic() if in_block else contextlib.nullcontext()
     with interrupted(exception), acting_as("alice"), connection.cursor() as cursor, block:
-        cursor.execute(sql)
+        if kind == "many":
+            cursor.executemany(STATEMENTS[kind], [[4711]] * 3)
+        else:
+            cursor.execute(STATEMENTS[kind])
     # Never busy with an answer that whoever comes next could take for theirs.
     left = connection.connection
     assert left is None or left.info.transaction_status != psycopg.pq.TransactionStatus.ACTIVE
