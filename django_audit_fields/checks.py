@@ -23,7 +23,7 @@ from .conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, labe
 from .models import TimestampModel
 from .querysets import AuditQuerySet
 from .rules import ROLES
-from .stamping import AUDIT_NAMES, LABELS
+from .stamping import AUDIT_NAMES, LABELS, UPDATED
 from .triggers import audit_fields_of
 
 MIDDLEWARE = "django_audit_fields.middleware.AuditMiddleware"
@@ -245,19 +245,39 @@ def check_managers(
             id="django_audit_fields.W006",
         )
         for model in _timestamp_models(app_configs)
-        if _writes_beside_stamps(model)
-        and not isinstance(model._default_manager.get_queryset(), AuditQuerySet)
+        if _writes_beside_stamps(model) and not _stamps_what_it_writes(model._default_manager)
     ]
 
 
 def _writes_beside_stamps(model: type[models.Model]) -> bool:
-    """Whether one of its tables has columns to write, and another the stamps."""
-    options = model._meta
-    if not options.parents or options.proxy:
-        return False
-    own = {field.attname for field in options.local_concrete_fields}
-    links = {field.attname for field in options.parents.values() if field is not None}
-    return bool(AUDIT_NAMES & own or own - links)
+    """Whether one of its tables has columns to write, and another those that a write stamps."""
+    concrete = model._meta.concrete_model or model
+    tables = [concrete, *concrete._meta.all_parents]
+    columns = []
+    for table in tables:
+        options = table._meta
+        links = {field for field in options.parents.values() if field is not None}
+        columns.append(
+            {
+                field.attname
+                for field in options.local_concrete_fields
+                if field not in links and not field.primary_key and not field.generated
+            }
+        )
+    is_stamped = [bool(own & set(UPDATED)) for own in columns]
+    return any(is_stamped) and any(
+        own and not stamped for own, stamped in zip(columns, is_stamped, strict=True)
+    )
+
+
+def _stamps_what_it_writes(manager: models.Manager[Any]) -> bool:
+    if issubclass(getattr(manager, "_queryset_class", models.QuerySet), AuditQuerySet):
+        return True
+    try:
+        return isinstance(manager.get_queryset(), AuditQuerySet)
+    except Exception:
+        # It asks for what there is in a request, or in a tenant: nothing can be told of it here.
+        return True
 
 
 @register(Tags.models)

@@ -5,6 +5,7 @@ In migrations they are plain `DateTimeField` and `CharField`; only `ActorDefault
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -42,15 +43,18 @@ class StampAttribute(DeferredAttribute):
 
     def fetch_many(self, instances: Iterable[models.Model]) -> None:
         """For `FETCH_PEERS` of Django 6.1, which asks one database for all of them."""
-        peers = []
+        name, rows = self.field.attname, self.field.model._base_manager
+        missing = defaultdict(list)
         for instance in instances:
-            read_from = instance._state.db
-            if getattr(instance._state, "audit_unread_in", read_from) == read_from:
-                peers.append(instance)
-            elif self.field.attname not in instance.__dict__:
-                self.fetch_one(instance)
-        if peers:
-            super().fetch_many(peers)
+            if name not in instance.__dict__ and instance.pk is not None:
+                state = instance._state
+                missing[getattr(state, "audit_unread_in", state.db)].append(instance)
+        for using, peers in missing.items():
+            found = rows.using(using).values_list(name, flat=True)
+            values = found.in_bulk([instance.pk for instance in peers])
+            for instance in peers:
+                if instance.pk in values:
+                    setattr(instance, name, values[instance.pk])
 
 
 class AuditField(Field[_Set, _Get]):

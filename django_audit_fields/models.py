@@ -148,6 +148,8 @@ class TimestampModel(_Model):
         names = audit_names(type(self))
         state: Any = self._state
         values = self.__dict__
+        read_before = state.db
+        is_ours = False  # the database to ask
         unread: list[str] = []
         if "audit_unread_in" in state.__dict__:
             if fields is None:
@@ -158,24 +160,37 @@ class TimestampModel(_Model):
                 if (
                     using is None
                     and from_queryset is None
-                    and names.issuperset(fields)
                     and values.keys().isdisjoint(fields)
+                    and (
+                        names.issuperset(fields)
+                        # An override of the project's may ask for all that is not at hand.
+                        or (state.audit_unread_in == state.db and not names.isdisjoint(fields))
+                    )
                 ):
                     # Asked for by reading it: from where the write went. A router might say that
                     # reading is a replica's.
-                    using = state.audit_unread_in
+                    using, is_ours = state.audit_unread_in, True
         if fields is not None:
             fields = list(fields)
             names = names.intersection(fields)
-        _, *remembered = recall(self, using or state.db)
+        _, *remembered = recall(self, read_before)
         before = values.copy()
         values.update(dict.fromkeys(unread))
+        given = {} if from_queryset is None else {"from_queryset": from_queryset}
         try:
-            super().refresh_from_db(using, fields, from_queryset)
+            super().refresh_from_db(using, fields, **given)
         finally:
             for name in unread:
                 if values.get(name) is None:
                     values.pop(name, None)
+        if state.db != read_before:
+            if is_ours:
+                # Reading a stamp is not to change where the instance is saved to. What it held
+                # before is of that database, and what was read is not.
+                state.db = read_before
+                names = frozenset()
+            else:
+                remembered = [None] * len(REMEMBERED)
         read = {
             name: values[name]
             for name in names.intersection(REMEMBERED)

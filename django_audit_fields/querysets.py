@@ -35,7 +35,7 @@ from .stamping import (
     tell,
     unwrapped,
     updated_names,
-    write_back,
+    write_back_elsewhere,
 )
 
 _Model = TypeVar("_Model", bound=models.Model, covariant=True)
@@ -313,7 +313,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
                 row.update(dict.fromkeys(named))
             if "updated_by" not in named:
                 row["updated_by"] = known("updated_by")
-            write_back(obj, row, memory[0], self.db)
+            write_back_elsewhere(obj, row, memory[0], self.db)
 
 
 def is_each_row_once(count: int, memories: Sequence[Memory]) -> bool:

@@ -240,6 +240,18 @@ def write_back(instance: models.Model, row: dict[str, Any], pk: Any, using: str 
     )
 
 
+def write_back_elsewhere(
+    instance: models.Model, row: dict[str, Any], pk: Any, using: str | None
+) -> None:
+    """`write_back` for what leaves the instance with the database that it was read from."""
+    state: Any = instance._state
+    known = recall(instance, state.db)
+    write_back(instance, row, pk, using)
+    if state.db != using:
+        # What is known stays that of the row that it will be saved to.
+        state.audit_memory = known
+
+
 class Stamp(NamedTuple):
     """One actor and one time for all the rows of a call."""
 
@@ -303,7 +315,7 @@ def tell(
             # Never loaded, the row may be ahead of this host's clock.
             is_known = floor is not None or not is_stamped_by_trigger(type(instance), using)
             row["updated_at"] = stamp.updated_at if is_known else None
-        write_back(instance, row, pk, using)
+        write_back_elsewhere(instance, row, pk, using)
 
 
 def next_time(floor: datetime | None) -> datetime:

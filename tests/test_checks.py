@@ -319,6 +319,28 @@ def test_a_child_whose_manager_leaves_stamps_out_is_named(monkeypatch):
         name = models.CharField(max_length=10)
         Meta = type("Meta", (), meta)
 
+    class ChildOfChild(Child):
+        objects = models.Manager()
+        Meta = type("Meta", (), meta)
+
+    class WithinTenant(models.Manager):
+        def get_queryset(self):
+            raise RuntimeError("There is no tenant.")
+
+    class ChildOfTenant(Parent):
+        name = models.CharField(max_length=10)
+        objects = WithinTenant()
+        Meta = type("Meta", (), meta)
+
+    class Created(TimestampModel):
+        updated_at = updated_by = None
+        objects = models.Manager()
+        Meta = type("Meta", (), meta)
+
+    class ChildOfCreated(Created):
+        name = models.CharField(max_length=10)
+        Meta = type("Meta", (), meta)
+
     class ChildOfOurs(Item):
         more = models.CharField(max_length=10)
         objects = models.Manager()
@@ -332,17 +354,23 @@ def test_a_child_whose_manager_leaves_stamps_out_is_named(monkeypatch):
     class ChildWithoutColumns(Parent):
         Meta = type("Meta", (), meta)
 
+    class ProxyOfChild(ChildWithOurs):
+        objects = models.Manager()
+        Meta = type("Meta", (), {**meta, "proxy": True})
+
     class ProxyOfParent(Parent):
         Meta = type("Meta", (), {**meta, "proxy": True})
 
     children = [
         *(PlainFirst, PlainLast, Parent, Child, ChildOfOurs),
-        *(ChildWithOurs, ChildWithoutColumns, ProxyOfParent),
+        *(ChildWithOurs, ChildWithoutColumns, ProxyOfParent, ProxyOfChild),
+        *(ChildOfChild, ChildOfTenant, ChildOfCreated),
     ]
     monkeypatch.setattr(checks, "_timestamp_models", lambda app_configs: children)
     found = checks.check_managers()
     assert [(warning.id, warning.obj) for warning in found] == [
-        ("django_audit_fields.W006", model) for model in (PlainFirst, Child, ChildOfOurs)
+        ("django_audit_fields.W006", model)
+        for model in (PlainFirst, Child, ChildOfOurs, ProxyOfChild, ChildOfChild)
     ]
     assert "testapp.Child's default manager" in found[1].msg
     assert "objects = AuditManager()" in found[1].hint

@@ -5,8 +5,9 @@ import pytest
 from django.db import connection, connections, models, router
 from django.db.models.signals import post_save
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, preserve_audit_fields
 from tests.database import needs_trigger, people_of, row_of
 from tests.testapp.models import Item, Part
 
@@ -137,6 +138,17 @@ def test_peers_are_fetched_where_each_was_written(lag):
     for item in (first, second):
         assert_equals_primary(item)
     assert third.updated_at == row_of(third, using="replica")["updated_at"]
+    # A row that is gone is in nobody's way, and the others take one query.
+    rows = rows.defer("updated_at", "updated_by")
+    items = list(rows)
+    with acting_as("other"):
+        Item.objects.bulk_update(items, ["amount"])
+    models.QuerySet(Item).using("default").filter(pk=second.pk).delete()
+    with CaptureQueriesContext(connection) as queries:
+        assert [item.updated_by for item in items] == ["other"] * 3
+        assert items[2].updated_at == row_of(third, using="default")["updated_at"]
+    assert len(queries) == 2
+    assert_equals_primary(items[0])
 
 
 def test_a_removed_row_of_the_replica_is_told(lag):
@@ -166,6 +178,95 @@ def test_bulk_update_of_rows_that_another_database_has_as_well(lag):
         assert item._state.db == "default"
         assert item.updated_by == "changer"
         assert item.created_by == "somebody there"
+        assert item._state.db == "default"
+        item.name = "b"
+        with acting_as("saver"):
+            item.save()
+        assert people_of(item, using="default") == ("maker", "saver")
+        assert people_of(item, using="replica") == ("somebody there", "changer")
+        assert_equals_primary(item)
+        assert Item.objects.using("default").get(name="b") == item
+
+
+def test_given_stamps_of_one_database_are_not_taken_for_anothers(lag):
+    """What `bulk_update()` stored there under `preserve_audit_fields()` is not here."""
+    with acting_as("maker"):
+        item = Item.objects.create(name="a")
+    lag()
+    item.created_by = "given"
+    with override_settings(DATABASE_ROUTERS=[]):
+        with preserve_audit_fields():
+            Item.objects.using("replica").bulk_update([item], ["created_by"])
+        assert people_of(item, using="replica") == ("given", "maker")
+        with acting_as("saver"):
+            item.save()
+        assert people_of(item, using="default") == ("maker", "saver")
+        assert_equals_primary(item)
+
+
+@pytest.mark.parametrize("fields", [None, ["name"]])
+def test_memory_of_one_database_is_not_trusted_for_another(lag, fields):
+    """A queryset of the caller's moves the instance; what was known stays behind."""
+    with acting_as("maker"):
+        item = Item.objects.create(name="a")
+    lag()
+    with override_settings(DATABASE_ROUTERS=[]):
+        with connections["replica"].cursor() as cursor:
+            cursor.execute(f"UPDATE {Item._meta.db_table} SET created_by = 'somebody there'")
+        there = Item.objects.using("replica").only("name")
+        item.refresh_from_db(fields=fields, from_queryset=there)
+        with acting_as("saver"):
+            item.save()
+        assert people_of(item, using="replica") == ("somebody there", "saver")
+        assert item.created_by == "somebody there"
+
+
+def test_a_refresh_that_reads_all_that_is_deferred(lag):
+    """As Django's documentation overrides it: the stamps are among them."""
+
+    class Widening:
+        def refresh_from_db(self, using=None, fields=None, **kwargs):
+            if fields is not None:
+                fields = {*fields, *self.get_deferred_fields()}
+            super().refresh_from_db(using, fields, **kwargs)
+
+    with acting_as("maker"):
+        pk = Item.objects.create(name="a").pk
+    lag()
+    with isolate_apps("tests.testapp"):
+        widened = type(
+            "Widened",
+            (Widening, Item),
+            {"__module__": "tests.testapp.models", "Meta": type("Meta", (), {"proxy": True})},
+        )
+    item = widened.objects.defer("name").get(pk=pk)
+    item.amount = 5
+    with acting_as("changer"):
+        item.save()
+    assert_equals_primary(item)
+    assert item.name == "a"
+
+
+def test_refreshing_as_django_documents_to_override_it(lag):
+    """A mixin behind ours that knows of no `from_queryset`."""
+
+    class Widening:
+        def refresh_from_db(self, using=None, fields=None, **kwargs):
+            assert "from_queryset" not in kwargs
+            super().refresh_from_db(using, fields, **kwargs)
+
+    with override_settings(DATABASE_ROUTERS=[]):
+        item = Item.objects.create(name="a")
+        with isolate_apps("tests.testapp"):
+            widened = type(
+                "Widened",
+                (Item, Widening),
+                {"__module__": "tests.testapp.models", "Meta": type("Meta", (), {"proxy": True})},
+            )
+        item = widened.objects.only("name").get(pk=item.pk)
+        assert item.amount == 0
+        item.refresh_from_db()
+        assert_equals_primary(item)
 
 
 def test_a_refresh_is_the_routers_to_place(lag):
