@@ -6,23 +6,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.forms.models import BaseModelFormSet
-from django.utils.functional import cached_property
 
 from .actors import user_label
 from .conf import DEFAULTS, audit_settings
 from .stamping import audit_names
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.contrib.admin.helpers import AdminForm, InlineAdminFormSet
+    from django.contrib.admin.options import BaseModelAdmin
+    from django.http import HttpRequest, HttpResponse
+    from django.template import Context
 
-    ModelAdminBase = admin.ModelAdmin[models.Model]
-    FormSetBase = BaseModelFormSet[models.Model, Any]
+    # What a ModelAdmin and an inline have between them; a call of what only one of them has is
+    # ignored as [misc] below.
+    AdminBase = BaseModelAdmin[Any]
 else:
-    ModelAdminBase = FormSetBase = object
+    AdminBase = object
 
 #: What is shown in the place of a label.
 DISPLAYS: Mapping[str, str] = {
@@ -44,11 +47,16 @@ def people_by_label(labels: Iterable[str]) -> dict[str, str]:
     keys = []
     for label in set(labels):
         try:
-            keys.append(user_model._meta.pk.to_python(label))
+            key = user_model._meta.pk.to_python(label)
         except ValidationError:
             continue
+        # A larger integer is nobody's key, and SQLite refuses the whole query for it.
+        if not isinstance(key, int) or key.bit_length() <= 63:
+            keys.append(key)
     users = user_model._default_manager.filter(pk__in=keys) if keys else ()
-    return {user_label(user): str(user) for user in users}
+    # Joined, a SafeString is text again: a list escapes it as it does a foreign key's.
+    names = ((user_label(user), "".join(str(user))) for user in users)
+    return {label: name for label, name in names if name}
 
 
 class ShownNames(dict[str, str]):
@@ -76,14 +84,20 @@ def share_names(rows: Sequence[models.Model]) -> ShownNames:
     return names
 
 
-class NamesOfRows(FormSetBase):
-    """For the formset of an inline, whose rows stand in one table."""
+class InlineTemplate(str):
+    """The template of an inline with the mixin, which puts the people on the page.
 
-    @cached_property
-    def forms(self) -> list[Any]:
-        forms = super().forms
-        share_names([form.instance for form in forms])
-        return forms
+    Nothing of an inline is called between the last of its getters and its template, and its parent
+    need not have the mixin. `{% include %}` takes whatever has a `render()` for a template.
+    """
+
+    def render(self, context: Context) -> str:
+        if page := context.get("inline_admin_formset"):
+            forms = page.formset.forms or [page.formset.empty_form]
+            page.opts._show_people(page, forms[0])
+            share_names([form.instance for form in forms])
+        engine = context.template.engine  # type: ignore[union-attr]  # one is being rendered
+        return engine.get_template(str(self)).render(context)
 
 
 class PersonOf:
@@ -95,7 +109,8 @@ class PersonOf:
     def __get__(self, model_admin: AuditAdminMixin | None, owner: type) -> Any:
         if model_admin is None:
             return self
-        column, model = self.column, model_admin.model
+        column = self.column
+        model: type[models.Model] = model_admin.model
         title = column.replace("_", " ")
         if column in audit_names(model):
             field: Any = model._meta.get_field(column)
@@ -108,7 +123,7 @@ class PersonOf:
         return person
 
 
-class AuditAdminMixin(ModelAdminBase):
+class AuditAdminMixin(AdminBase):
     """For a `ModelAdmin` of an audited model, or an inline.
 
         @admin.register(Invoice)
@@ -116,7 +131,8 @@ class AuditAdminMixin(ModelAdminBase):
             list_display = ["number", "updated_by", "updated_at"]
 
     `created_by` and `updated_by` may stand wherever Django takes a field for display; the people's
-    names of a whole list come in one query.
+    names of a whole list come in one query. Every getter answers with the columns, which a subclass
+    can move and hide as any other; their names take their places when the page is rendered.
     """
 
     created_by_name = PersonOf("created_by")
@@ -124,98 +140,121 @@ class AuditAdminMixin(ModelAdminBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A column's value goes past everything that a ModelAdmin can say, so its name has to be
-        # exchanged. Done on the instance, which is what Django asks, this comes after every
-        # override of a subclass, also those that do not call super(): fieldsets and readonly
-        # fields always agree.
-        self.__dict__["get_fieldsets"] = self._shown_fieldsets
-        self.__dict__["get_readonly_fields"] = self._shown_readonly_fields
+        if isinstance(template := getattr(self, "template", None), str):
+            self.__dict__["template"] = InlineTemplate(template)
 
     def _person_of(self, obj: models.Model, column: str) -> str:
         label: str | None = getattr(obj, column, None) if obj.pk is not None else None
         if not label:
             return self.get_empty_value_display()
+        if column in audit_names(type(obj)):
+            field: Any = obj._meta.get_field(column)
+            texts = dict(field.flatchoices)
+            if label in texts:
+                return str(texts[label])
         names: ShownNames | None = obj.__dict__.get("_audit_shown_names")
         if names is None:
             names = share_names([obj])
         return names[label]
 
-    def _shown(self, name: Any) -> Any:
-        """What stands for a column; anything else, also a `created_by` of another kind, stays."""
-        return DISPLAYS[name] if name in DISPLAYS and name in audit_names(self.model) else name
+    def _columns(self) -> frozenset[str]:
+        model: type[models.Model] = self.model
+        return audit_names(model)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: models.Model | None = None) -> Any:
+    def _displays(self) -> dict[str, str]:
+        """What stands for each column, unless a field of the project's own has that name."""
+        columns, fields = self._columns(), {field.name for field in self.model._meta.get_fields()}
+        return {
+            column: name
+            for column, name in DISPLAYS.items()
+            if column in columns and name not in fields
+        }
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         given = super().get_readonly_fields(request, obj)
-        columns = audit_names(self.model)
+        columns = self._columns()
         return [*given, *(name for name in ORDER if name in columns and name not in given)]
 
-    def _shown_readonly_fields(
-        self, request: HttpRequest, obj: models.Model | None = None
-    ) -> list[Any]:
-        """A column under both its names: under its own it is kept out of the form."""
-        given = list(type(self).get_readonly_fields(self, request, obj))
-        return [*given, *(self._shown(name) for name in given if self._shown(name) not in given)]
-
-    def _shown_fieldsets(
-        self, request: HttpRequest, obj: models.Model | None = None
-    ) -> list[tuple[Any, dict[str, Any]]]:
-        seen: set[str] = set()
-        return [
-            (title, {**options, "fields": list(self._shown_once(options["fields"], seen))})
-            for title, options in type(self).get_fieldsets(self, request, obj)
-        ]
-
-    def _shown_once(self, names: Iterable[Any], seen: set[str]) -> Iterator[Any]:
-        """`names`, a column that stands there under both its names once."""
-        for name in names:
-            if isinstance(name, (list, tuple)):
-                if line := tuple(self._shown_once(name, seen)):
-                    yield line
-                continue
-            shown = self._shown(name)
-            if shown in DISPLAYS.values():
-                if shown in seen:
-                    continue
-                seen.add(shown)
-            yield shown
-
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        changelist = super().get_changelist_instance(request)
-        # Here and not in the getters, whose answers Django compares with one another.
-        for option in ("list_display", "list_display_links", "sortable_by"):
-            if names := getattr(changelist, option):
-                setattr(changelist, option, [self._shown(name) for name in names])
-        if not set(DISPLAYS.values()).isdisjoint(map(str, changelist.list_display)):
-            share_names(list(changelist.result_list))
-        return changelist
+    def _inputs(self, names: Any) -> Any:
+        """`names` without the people's, which are no input also where nobody calls them so."""
+        if not isinstance(names, (list, tuple)):
+            return names
+        people = list(self._displays().values())
+        return [name for name in names if name not in people]
 
     def get_form(
-        self,
-        request: HttpRequest,
-        obj: models.Model | None = None,
-        change: bool = False,
-        **kwargs: Any,
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        return self._with_texts(super().get_form(request, obj, change=change, **kwargs))
+        if "fields" in kwargs:
+            kwargs["fields"] = self._inputs(kwargs["fields"])
+        return super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
 
-    def _with_texts(self, form: Any) -> Any:
-        """`form`, which Django made for one page, with the columns' texts on their other names."""
-        for column, display in DISPLAYS.items():
-            if column not in audit_names(self.model):
-                continue
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        if "fields" not in kwargs:
+            kwargs["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
+        kwargs["fields"] = self._inputs(kwargs["fields"])
+        return super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        response: HttpResponse = super().render_change_form(  # type: ignore[misc]
+            request, context, *args, **kwargs
+        )
+        # Not rendered yet: every other override has seen the columns.
+        if page := (getattr(response, "context_data", None) or {}).get("adminform"):
+            self._show_people(page, page.form)
+        return response
+
+    def _show_people(self, page: AdminForm | InlineAdminFormSet, form: Any) -> None:
+        """Let names stand for the columns of `page`, under the columns' own titles and help."""
+        displays = self._displays()
+        # What a project's own form has as an input stays one.
+        shown = {name: displays[name] for name in displays if name in page.readonly_fields}
+        names = set(displays.values())
+        seen: set[str] = set()
+
+        def exchange(fields: Iterable[Any]) -> Iterator[Any]:
+            for field in fields:
+                if isinstance(field, (list, tuple)):
+                    if line := tuple(exchange(field)):
+                        yield line
+                elif not isinstance(field, str):
+                    yield field
+                # A column that stands there under both its names is shown once.
+                elif (name := shown.get(field, field)) not in seen:
+                    seen.update({name} & names)
+                    yield name
+
+        page.fieldsets = [
+            (title, {**options, "fields": list(exchange(options["fields"]))})
+            for title, options in page.fieldsets
+        ]
+        page.readonly_fields = [*page.readonly_fields, *displays.values()]
+        for column, name in shown.items():
             labels, help_texts = form._meta.labels or {}, form._meta.help_texts or {}
             field: Any = self.model._meta.get_field(column)
-            help_text = help_texts.get(column) or field.help_text
             if column in labels:
-                form._meta.labels = {display: labels[column], **labels}
-            if help_text:
-                form._meta.help_texts = {display: help_text, **help_texts}
-        return form
+                form._meta.labels = {name: labels[column], **labels}
+            if help_text := help_texts.get(column) or field.help_text:
+                form._meta.help_texts = {name: help_text, **help_texts}
 
-    def get_formset(
-        self, request: HttpRequest, obj: models.Model | None = None, **kwargs: Any
-    ) -> Any:
-        # Only an inline has one.
-        formset = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
-        self._with_texts(formset.form)
-        return type(formset.__name__, (NamesOfRows, formset), {})
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        # A redirect has no context, the question whether to delete no list.
+        if changelist := (getattr(response, "context_data", None) or {}).get("cl"):
+            self._show_people_in_list(changelist)
+        return response
+
+    def _show_people_in_list(self, changelist: Any) -> None:
+        displays = self._displays()
+        for option in ("list_display", "list_display_links", "sortable_by"):
+            if names := getattr(changelist, option):
+                shown = [
+                    displays.get(name, name) if isinstance(name, str) else name for name in names
+                ]
+                setattr(changelist, option, shown)
+        if not set(DISPLAYS.values()).isdisjoint(map(str, changelist.list_display)):
+            share_names(list(changelist.result_list))

@@ -1,5 +1,6 @@
 """The admin shows the four columns and lets nobody change them."""
 
+import functools
 import re
 import types
 
@@ -8,12 +9,14 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.models import User
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.db import connection, models
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.urls import path, reverse
+from django.utils.safestring import mark_safe
 
 from django_audit_fields import acting_as
 from django_audit_fields.admin import AuditAdminMixin
+from django_audit_fields.models import TimestampModel
 from tests.database import people_of
 from tests.factories import ItemFactory, PartFactory
 from tests.testapp.models import Item, Part
@@ -125,6 +128,7 @@ def test_fieldsets_may_name_the_columns(client, ada):
     assert client.get(reverse("admin:testapp_part_add")).status_code == 200
 
 
+ORDER = ["created_at", "created_by", "updated_at", "updated_by"]
 ADD = "admin:testapp_item_add"
 CHANGE = "admin:testapp_item_change"
 LIST = "admin:testapp_item_changelist"
@@ -240,6 +244,196 @@ def test_forms_are_those_of_django_alone_by_name(client, grace, serve, options):
     serve(**options)
     assert by_column(page_of(client, CHANGE, item.pk)) == alone[0]
     assert by_column(page_of(client, ADD)) == alone[1]
+
+
+class Moves:
+    """Into a fieldset of their own, of what Django would show."""
+
+    def get_fieldsets(self, request, obj=None):
+        fieldsets = [
+            (
+                title,
+                {**options, "fields": [name for name in options["fields"] if name not in ORDER]},
+            )
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+        return [*fieldsets, ("Audit", {"fields": ORDER, "classes": ["collapse"]})]
+
+
+class Hides:
+    def get_fields(self, request, obj=None):
+        fields = [name for name in super().get_fields(request, obj) if name != "created_by"]
+        return fields if obj else [name for name in fields if name not in ORDER]
+
+
+class AsksForReadOnly:
+    def get_fieldsets(self, request, obj=None):
+        names = self.get_readonly_fields(request, obj)
+        columns = [self.model._meta.get_field(name).name for name in names]
+        return [(None, {"fields": ["name"]}), ("Read-only", {"fields": columns})]
+
+
+class AsksForAll:
+    def get_fields(self, request, obj=None):
+        names = super().get_fields(request, obj)
+        return [name for name in names if name not in self.get_readonly_fields(request, obj)]
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        for name in kwargs["fields"] or ():
+            self.model._meta.get_field(name)
+        return super().get_form(request, obj, change, **kwargs)
+
+
+class Reads:
+    """Everything, once it has been set up."""
+
+    def get_readonly_fields(self, request, obj=None):
+        given = super().get_readonly_fields(request, obj)
+        return [field.name for field in self.model._meta.fields] if obj else given
+
+
+class AsksWhenRendering:
+    def render_change_form(self, request, context, *args, **kwargs):
+        page = context["adminform"]
+        for name in [*page.readonly_fields, *flatten_fieldsets(page.fieldsets)]:
+            self.model._meta.get_field(name)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+OVERRIDES = [Moves, Hides, AsksForReadOnly, AsksForAll, Reads, AsksWhenRendering]
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("override", OVERRIDES)
+def test_overrides_are_given_the_columns(client, grace, serve, override, place):
+    """What a subclass, or another mixin on either side, asks has Django's answers."""
+    with acting_as(grace):
+        item = ItemFactory()
+    serve((override, *DJANGO_ALONE), readonly_fields=ORDER)
+    alone = page_of(client, CHANGE, item.pk), page_of(client, ADD)
+    mixins = (override, AuditAdminMixin) if place == "before" else (AuditAdminMixin, override)
+    serve((*mixins, admin.ModelAdmin), readonly_fields=ORDER)
+    # Hidden, a label is not on the page.
+    assert by_column(page_of(client, CHANGE, item.pk)) == alone[0].replace(str(grace.pk), "grace")
+    assert by_column(page_of(client, ADD)) == alone[1]
+
+
+@pytest.mark.parametrize("kind", [admin.TabularInline, admin.StackedInline])
+@pytest.mark.parametrize("parent", [DJANGO_ALONE, WITH_MIXIN])
+@pytest.mark.parametrize("override", [Moves, Hides, AsksForReadOnly])
+def test_overrides_of_an_inline_are_given_the_columns(client, grace, serve, override, parent, kind):
+    """Under any parent, whose page shows the names nevertheless."""
+    options = {"model": Part, "extra": 1, "readonly_fields": ORDER}
+    with acting_as(grace):
+        item = PartFactory().item
+    serve(parent, inlines=[type("Parts", (override, kind), dict(options))], fields=["name"])
+    alone = by_name(page_of(client, CHANGE, item.pk), grace)
+    inline = type("Parts", (override, AuditAdminMixin, kind), dict(options))
+    serve(parent, inlines=[inline], fields=["name"])
+    assert by_column(page_of(client, CHANGE, item.pk)) == alone
+
+
+def test_an_inline_keeps_its_own_template(client, grace, serve, settings, tmp_path):
+    """Which is still its name, and takes people's names as Django's does."""
+    own = "{{ inline_admin_formset.opts.template }}: {% include 'admin/edit_inline/stacked.html' %}"
+    (tmp_path / "own.html").write_text(own)
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    options = {"model": Part, "fields": NAMED, "template": "own.html"}
+    with acting_as(grace):
+        item = PartFactory().item
+    inline = type("Parts", (AuditAdminMixin, admin.StackedInline), options)
+    serve(DJANGO_ALONE, inlines=[inline], fields=["name"])
+    page = page_of(client, CHANGE, item.pk)
+    assert "own.html: " in page
+    assert read_only(page) == ["grace", *["-"] * 4]
+
+
+def test_a_changelist_is_of_the_columns_until_it_is_rendered(client, grace, serve):
+    """`get_changelist_instance()` answers a subclass, or another view, as in Django alone."""
+
+    class Exports:
+        def get_changelist_instance(self, request):
+            changelist = super().get_changelist_instance(request)
+            for name in changelist.list_display[1:]:
+                self.model._meta.get_field(name)
+            return changelist
+
+        def changelist_view(self, request, extra_context=None):
+            names = self.get_changelist_instance(request).list_display[1:]
+            titles = [self.model._meta.get_field(name).verbose_name for name in names]
+            return super().changelist_view(request, {"title": titles})
+
+    with acting_as(grace):
+        ItemFactory()
+    serve((Exports, admin.ModelAdmin), list_display=NAMED)
+    alone = by_name(page_of(client, LIST), grace)
+    serve((Exports, *WITH_MIXIN), list_display=NAMED)
+    assert by_column(page_of(client, LIST)) == alone
+
+
+def test_an_action_may_answer_with_what_it_wants(client, serve):
+    """The list's view then has no list."""
+    serve(list_display=NAMED)
+    data = {"action": "delete_selected", "_selected_action": [ItemFactory().pk]}
+    assert client.post(reverse(LIST), data).status_code == 200
+    assert client.post(reverse(LIST), data | {"post": "yes"}).status_code == 302
+    assert not Item.objects.exists()
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_form_may_be_made_in_any_way(client, grace, serve, place):
+    """A `get_form` may answer what only makes forms."""
+
+    class Partial:
+        def get_form(self, request, obj=None, **kwargs):
+            return functools.partial(super().get_form(request, obj, **kwargs), label_suffix="?")
+
+    mixins = (Partial, AuditAdminMixin) if place == "before" else (AuditAdminMixin, Partial)
+    serve((*mixins, admin.ModelAdmin), fields=NAMED)
+    with acting_as(grace):
+        item = ItemFactory()
+    page = page_of(client, CHANGE, item.pk)
+    assert read_only(page) == ["grace"]
+    assert "<label>Created by?</label>" in page
+
+
+def test_a_column_that_was_made_editable_has_its_input(client, grace, serve, monkeypatch):
+    """Where the project takes it out of the read-only fields."""
+    monkeypatch.setattr(Item._meta.get_field("created_by"), "editable", True)
+    serve(fields=NAMED, get_readonly_fields=answering([]))
+    with acting_as(grace):
+        item = ItemFactory()
+    page = page_of(client, CHANGE, item.pk)
+    assert read_only(page) == []
+    assert 'name="created_by" value="471147"' in page
+
+
+def test_labels_among_choices_are_shown_as_chosen(client, grace, serve, monkeypatch):
+    """As in Django alone; others name people."""
+    field = Item._meta.get_field("created_by")
+    monkeypatch.setattr(field, "choices", [("import", "The import"), ("Old", [("x", "Old one")])])
+    for actor in ("import", "x", grace):
+        with acting_as(actor):
+            item = ItemFactory()
+    serve(list_display=NAMED, fields=NAMED)
+    names = sorted(column(page_of(client, LIST), "created_by_name"))
+    assert names == ["Old one", "The import", "grace"]
+    assert read_only(page_of(client, CHANGE, item.pk)) == ["grace"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("", "471147"), (mark_safe("<i>g</i>"), "&lt;i&gt;g&lt;/i&gt;")],
+    ids=["empty", "marked as safe"],
+)
+def test_people_are_shown_as_text(client, grace, serve, monkeypatch, text, shown):
+    """Escaped as a foreign key's column is; who has no name is shown by the label."""
+    monkeypatch.setattr(User, "__str__", lambda self: text)
+    serve(list_display=NAMED, fields=NAMED)
+    with acting_as(grace):
+        item = ItemFactory()
+    assert column(page_of(client, LIST), "created_by_name") == [shown]
+    assert read_only(page_of(client, CHANGE, item.pk)) == [shown]
 
 
 class Texted(forms.ModelForm):
@@ -480,6 +674,26 @@ def test_a_created_by_of_another_kind_is_left_alone(client, serve):
     )
     page = page_of(client, "admin:auth_user_changelist")
     assert column(page, "created_by") == ["maker of ada"]
+
+
+@isolate_apps("tests.testapp")
+def test_a_field_named_as_the_mixin_names_people_is_the_projects(client, serve):
+    """It keeps its input, and the column its place."""
+
+    class Signed(TimestampModel):
+        created_by_name = models.CharField(max_length=100)
+
+        class Meta:
+            app_label = "testapp"
+
+    serve(model=Signed, fields=["created_by_name", "created_by", "updated_by"])
+    page = page_of(client, "admin:testapp_signed_add")
+    assert re.findall("<label.*?>(.*?)</label>", page) == [
+        "Created by name:",
+        "Created by:",
+        "Updated by:",
+    ]
+    assert '<input type="text" name="created_by_name"' in page
 
 
 INLINES = {

@@ -1,4 +1,4 @@
-"""Layers 1 and 2 without PostgreSQL: the same tests of every write path, on SQLite."""
+"""Layers 1 and 2 without PostgreSQL: the tests of every write path and of the admin, on SQLite."""
 
 import subprocess
 import sys
@@ -7,9 +7,11 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 
-def test_every_write_path_stamps_on_sqlite():
+def test_every_write_path_stamps_and_the_admin_works_on_sqlite():
     """What needs the trigger is skipped there by name, and nothing else is."""
-    paths = sorted(str(path) for path in TESTS.glob("test_write_*.py"))
+    paths = [
+        str(path) for path in [*sorted(TESTS.glob("test_write_*.py")), TESTS / "test_admin.py"]
+    ]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     result = subprocess.run(
         [*command, "--ds=tests.settings_sqlite", *paths],

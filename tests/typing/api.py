@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import migrations
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 
 from django_audit_fields import (
@@ -184,6 +185,55 @@ class Migration(migrations.Migration):
 @admin.register(Invoice)
 class InvoiceAdmin(AuditAdminMixin, admin.ModelAdmin[Invoice]):
     list_display = ["number", "updated_by", "updated_at"]
+
+
+class OrderInline(AuditAdminMixin, admin.TabularInline[Order, Customer]):
+    """Its getters are given the parent."""
+
+    model = Order
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Customer | None = None
+    ) -> list[str] | tuple[str, ...]:
+        return [*super().get_readonly_fields(request, obj), "is_open"]
+
+
+@admin.register(Customer)
+class CustomerAdmin(AuditAdminMixin, admin.ModelAdmin[Customer]):
+    inlines = [OrderInline]
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: Customer | None = None
+    ) -> list[str] | tuple[str, ...]:
+        return [*super().get_readonly_fields(request, obj), "name"]
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: Customer | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> type[ModelForm[Customer]]:
+        form: type[ModelForm[Customer]] = super().get_form(request, obj, change, **kwargs)
+        return form
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Customer | None = None,
+    ) -> HttpResponse:
+        response = super().render_change_form(request, context, add, change, form_url, obj)
+        assert_type(response, HttpResponse)
+        return response
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
 
 
 def middleware(request: HttpRequest) -> Any:
