@@ -25,7 +25,7 @@ Execute = Callable[..., Any]
 class Call(NamedTuple):
     """One call of a cursor that is due."""
 
-    run: Callable[[], Any]
+    run: Callable[[Any], Any]  # with the parameters
     statement: Statement
     params: Any
     many: bool
@@ -37,13 +37,10 @@ class Call(NamedTuple):
         """Whether something can be sent ahead of it in the same round trip.
 
         Not for a cursor class with a way of its own: it may execute whatever it likes, and often.
-        Nor for an `executemany()` where threads share the connection: psycopg lets go of it before
-        the last answers are read.
         """
         return (
             self.statement.is_pipelinable
             and executes_as_psycopg(type(self.cursor))
-            and not (self.many and self.database.allow_thread_sharing)
             and wire.can_pipeline()
         )
 

@@ -139,10 +139,13 @@ class ActorCarrier(Carried):
                 and pgconn.transaction_status == IDLE
                 and wire.can_pipeline()
             ):
-                run = partial(execute, sql, params, False, context)
+
+                def run(params: Any) -> Any:
+                    return execute(sql, params, False, context)
+
                 trip = self.trips.pop() if self.trips else RoundTrip(connection)
                 with database.wrap_database_errors:
-                    result = trip.send_ahead(connection, [setting], run)
+                    result = trip.send_ahead(connection, [setting], run, params)
                 self.trips.append(trip)  # not after an error
                 return result
         return self._carry(execute, sql, params, False, context)
@@ -152,22 +155,24 @@ class ActorCarrier(Carried):
         database: BaseDatabaseWrapper = context["connection"]
         cursor = context["cursor"].cursor
         connection: Connection = database.connection
-        run = partial(execute, sql, params, many, context)
+
+        def run(params: Any) -> Any:
+            return execute(sql, params, many, context)
+
         if (
             database.needs_rollback
             or cursor.closed
             # Compared like this, since a tracer may have put a proxy before the connection.
             or cursor.connection.pgconn is not getattr(connection, "pgconn", None)
         ):
-            return run()  # Django or psycopg says what is wrong
+            return run(params)  # Django or psycopg says what is wrong
         if (text := text_of(sql, connection)) is None:
-            return run()
+            return run(params)
         statement = read_statement(
             text, standard_strings="\\" not in text or has_standard_strings(connection)
         )
         if many and statement.may_commit and isinstance(params, Iterator):
             params = list(params)  # it may have to run twice
-            run = partial(execute, sql, params, many, context)
         call = Call(run, statement, params, many, database, cursor)
         is_asking = is_resolving()
         pgconn = connection.pgconn
@@ -187,13 +192,13 @@ class ActorCarrier(Carried):
             return self._ride(call, wanted)
         if status == IDLE and connection.autocommit:
             if wanted is None or not (wanted.actor or wanted.preserve):
-                return run()
+                return run(params)
             return self._carry_alone(call, wanted)
         if status not in (IDLE, IN_TRANSACTION) and not (
             status == IN_ERROR and statement.rolls_back_to
         ):
             self.note(statement, params)
-            return run()
+            return run(params)
         with database.wrap_database_errors:
             if is_asking and not statement.controls_transaction:
                 return self._carry_asking(call, wanted)
@@ -201,9 +206,9 @@ class ActorCarrier(Carried):
 
     def _carry_alone(self, call: Call, wanted: Wanted) -> Any:
         """In autocommit: statement and setting share one transaction that ends with them."""
-        run, statement, _, many, database, cursor = call
+        run, statement, params, many, database, cursor = call
         if not statement.may_be_wrapped or isinstance(cursor, psycopg.ServerCursor):
-            return run()  # behind a named cursor stands a SELECT, whatever it begins with
+            return run(params)  # behind a named cursor stands a SELECT, whatever it begins with
         connection = cursor.connection
         settings = self.unmet(wanted)
         errors_occurred = database.errors_occurred
@@ -211,17 +216,21 @@ class ActorCarrier(Carried):
             with database.wrap_database_errors:
                 if call.takes_company:
                     return RoundTrip(connection).send_ahead(
-                        connection, wire.set_config_sql(connection, settings), run, many=many
+                        connection,
+                        wire.set_config_sql(connection, settings),
+                        run,
+                        params,
+                        many=many,
                     )
                 with wire.block(connection, wire.set_local_sql(connection, settings), cursor):
-                    return run()
+                    return run(params)
         except Exception as error:
             if not (statement.may_commit and sqlstate_of(error) == INVALID_TRANSACTION_TERMINATION):
                 raise
         # The body of this CALL or DO commits, which takes a transaction of its own. All that it
         # did is undone, so it can run again, bare.
         database.errors_occurred = errors_occurred
-        return run()
+        return run(params)
 
     def _carry_inside(self, call: Call, wanted: Wanted | None) -> Any:
         """In a transaction, or about to open one: what is sent stays for the statements to come."""
@@ -238,7 +247,7 @@ class ActorCarrier(Carried):
         settings = self.unmet(wanted) if wanted is not None and is_due else []
         if wanted is None or not settings:
             self.note(statement, params)
-            return run()
+            return run(params)
         statements = wire.set_local_sql(connection, settings)
         if statement.rolls_back_to:
             savepoint = statement.rolls_back_to.encode(connection.info.encoding)
@@ -246,14 +255,14 @@ class ActorCarrier(Carried):
         try:
             if call.takes_company:
                 trip = RoundTrip(connection)
-                result = trip.send_ahead(connection, statements, run, many=many)
+                result = trip.send_ahead(connection, statements, run, params, many=many)
                 if not trip.has_sent:
                     # Nothing was executed, and so nothing sent: an executemany() without rows.
                     self.note(statement, params)
                     return result
             else:
                 wire.send(connection, statements)
-                result = run()
+                result = run(params)
         except BaseException:
             self.carries = self.has_sent = True
             self.doubt()
@@ -293,7 +302,7 @@ class ActorCarrier(Carried):
                 wire.send(connection, wire.set_config_sql(connection, settings))
             self.keep(wanted, call.database)
         self.note(call.statement, call.params)
-        return call.run()
+        return call.run(call.params)
 
     def bind(self, database: BaseDatabaseWrapper) -> None:
         """Send what is wanted now, ahead of something that no wrapper sees."""

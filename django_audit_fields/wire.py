@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from typing import Any, Final
 
@@ -80,7 +80,9 @@ def send(connection: Connection, statements: list[bytes]) -> None:
         _execute(connection, [b"; ".join(statements)])
     elif can_pipeline():
         *ahead, last = statements
-        RoundTrip(connection).send_ahead(connection, ahead, lambda: _execute(connection, [last]))
+        RoundTrip(connection).send_ahead(
+            connection, ahead, lambda last: _execute(connection, [last]), last
+        )
     else:
         _execute(connection, statements)
 
@@ -130,8 +132,7 @@ class RoundTrip(psycopg.Pipeline):
     `executemany()` sends and reads by turns as ever; only the end is this one's.
 
     libpq is in pipeline mode only while the cursor waits, which is under the connection's lock. To
-    other threads that share the connection there is no pipeline at all. (`executemany()` lets go of
-    the lock before the end: not for a connection that threads share.)
+    other threads that share the connection there is no pipeline at all.
 
     One that went well can be taken again.
     """
@@ -148,11 +149,12 @@ class RoundTrip(psycopg.Pipeline):
         self,
         connection: Connection,
         statements: list[bytes],
-        run: Callable[[], Any],
+        run: Callable[[Any], Any],
+        params: Any,
         *,
         many: bool = False,
     ) -> Any:
-        """Send `statements` and what `run` has a cursor execute in one round trip.
+        """Send `statements` and what `run` has a cursor execute with `params` in one round trip.
 
         What opens the transaction, where one is due, is in there too. `many`: `run` is an
         `executemany()`.
@@ -167,8 +169,8 @@ class RoundTrip(psycopg.Pipeline):
         self._thread = get_ident()
         try:
             connection._pipeline = self
-            result = run()
-            if self.command_queue or (many and self.has_sent):
+            result = run(self._to_the_end(params) if many else params)
+            if self.command_queue:
                 # What psycopg has queued behind the statement.
                 with connection.lock:
                     connection.wait(self._send_and_read_gen())
@@ -181,6 +183,15 @@ class RoundTrip(psycopg.Pipeline):
                 self._leave()
             self._let_go()
         return result
+
+    def _to_the_end(self, rows: Iterable[Any]) -> Iterator[Any]:
+        """`rows` for an `executemany()`, and behind the last one the end of the round trip.
+
+        It asks for them under the connection's lock, of which it lets go right afterwards.
+        """
+        yield from rows
+        if self.has_sent:
+            self._conn.wait(self._send_and_read_gen())
 
     def __bool__(self) -> bool:
         return self._thread == get_ident()
