@@ -93,9 +93,8 @@ class InlineTemplate(str):
 
     def render(self, context: Context) -> str:
         if page := context.get("inline_admin_formset"):
-            forms = page.formset.forms or [page.formset.empty_form]
-            page.opts._show_people(page, forms[0])
-            share_names([form.instance for form in forms])
+            page.opts._show_people(page, page.formset.form)
+            share_names([form.instance for form in page.formset.forms])
         engine = context.template.engine  # type: ignore[union-attr]  # one is being rendered
         return engine.get_template(str(self)).render(context)
 
@@ -206,6 +205,17 @@ class AuditAdminMixin(AdminBase):
             self._show_people(page, page.form)
         return response
 
+    def render_history_view(
+        self, request: HttpRequest, template: str, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        """What django-simple-history calls, for the form of a former version too."""
+        if page := context.get("adminform"):
+            self._show_people(page, page.form)
+        response: HttpResponse = super().render_history_view(  # type: ignore[misc]
+            request, template, context, **kwargs
+        )
+        return response
+
     def _show_people(self, page: AdminForm | InlineAdminFormSet, form: Any) -> None:
         """Let names stand for the columns of `page`, under the columns' own titles and help."""
         displays = self._displays()
@@ -231,13 +241,14 @@ class AuditAdminMixin(AdminBase):
             for title, options in page.fieldsets
         ]
         page.readonly_fields = [*page.readonly_fields, *displays.values()]
+        texts = form._meta
         for column, name in shown.items():
-            labels, help_texts = form._meta.labels or {}, form._meta.help_texts or {}
+            labels, help_texts = texts.labels or {}, texts.help_texts or {}
             field: Any = self.model._meta.get_field(column)
             if column in labels:
-                form._meta.labels = {name: labels[column], **labels}
+                texts.labels = {name: labels[column], **labels}
             if help_text := help_texts.get(column) or field.help_text:
-                form._meta.help_texts = {name: help_text, **help_texts}
+                texts.help_texts = {name: help_text, **help_texts}
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

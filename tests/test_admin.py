@@ -348,6 +348,16 @@ def test_an_inline_keeps_its_own_template(client, grace, serve, settings, tmp_pa
     assert read_only(page) == ["grace", *["-"] * 4]
 
 
+@pytest.mark.parametrize("kind", [admin.TabularInline, admin.StackedInline])
+def test_an_inline_without_rows_has_its_titles(client, serve, texts, kind):
+    """And its help, for the rows to come."""
+    options = {"model": Part, "extra": 0, "fields": BOTH, "readonly_fields": BOTH[1:], **texts}
+    serve(DJANGO_ALONE, inlines=[type("Parts", (kind,), dict(options))], fields=["name"])
+    alone = page_of(client, ADD)
+    serve(inlines=[type("Parts", (AuditAdminMixin, kind), dict(options))], fields=["name"])
+    assert by_column(page_of(client, ADD)) == alone
+
+
 def test_a_changelist_is_of_the_columns_until_it_is_rendered(client, grace, serve):
     """`get_changelist_instance()` answers a subclass, or another view, as in Django alone."""
 
