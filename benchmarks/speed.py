@@ -35,7 +35,7 @@ class Worker:
         )
         self.unseen = json.loads(self.process.stdout.readline())["unseen"]
 
-    def time(self, work: str) -> tuple[float, float]:
+    def time(self, work: str) -> tuple[float, float, float]:
         self.process.stdin.write(work + "\n")
         self.process.stdin.flush()
         if not (answer := self.process.stdout.readline()):
@@ -101,10 +101,10 @@ def measure_lanes(
             for number in range(rounds):
                 for work in works:
                     for lane in lanes_of(work):
-                        elapsed, beside = workers[lane].time(work)
-                        times.setdefault((lane, work), []).append(elapsed)
-                        if beside:
-                            times.setdefault(("beside", work), []).append(beside)
+                        taken = workers[lane].time(work)
+                        for name, seconds in zip((lane, *report.SIDES), taken, strict=True):
+                            if seconds:
+                                times.setdefault((name, work), []).append(seconds)
                 print(f"lanes: {generation * rounds + number + 1} rounds", file=sys.stderr)
         finally:
             for lane, worker in workers.items():
