@@ -153,6 +153,3 @@ class LaneByHand(Lane):
             updated_at=timezone.now(),
             updated_by=self.label,
         )
-
-
-Timed = Callable[[Lane, int], float]

@@ -7,6 +7,7 @@ The IDs are documented in the README and are never used again for something else
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ from .querysets import AuditQuerySet
 from .rules import ROLES
 from .stamping import AUDIT_NAMES, LABELS, UPDATED
 from .triggers import audit_fields_of
+
+logger = logging.getLogger("django_audit_fields")
 
 MIDDLEWARE = "django_audit_fields.middleware.AuditMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -277,6 +280,7 @@ def _stamps_what_it_writes(manager: models.Manager[Any]) -> bool:
         return isinstance(manager.get_queryset(), AuditQuerySet)
     except Exception:
         # It asks for what there is in a request, or in a tenant: nothing can be told of it here.
+        logger.info("What %r writes cannot be told: it has no queryset now.", manager, exc_info=True)
         return True
 
 

@@ -50,7 +50,6 @@ class Statement:
 _SKIPPED: Final = re.compile(r"(?:[\s(;\ufeff]+|--[^\r\n]*)+")
 _KEYWORD: Final = re.compile(r"[A-Za-z_]+")
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
-_DOLLAR_TAG: Final = re.compile(r"\$(?:[^\W\d]\w*)?\$")
 
 # What can hold a semicolon that separates nothing. A `$` or an E right behind a letter belongs to
 # an identifier: `a$b$c`, `fee'…'`.
