@@ -123,9 +123,7 @@ class ActorCarrier(Carried):
             and connection.autocommit
             and executes_as_psycopg(type(cursor))
             and not wire.in_pipeline(connection)
-            and not database.needs_rollback
             and not actors.is_preserving()
-            and not is_resolving()
         ):
             # Who is acting may take a SELECT of its own, which comes through here.
             label = actors.acting_label()

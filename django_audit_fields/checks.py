@@ -280,7 +280,7 @@ def _stamps_what_it_writes(manager: models.Manager[Any]) -> bool:
         return isinstance(manager.get_queryset(), AuditQuerySet)
     except Exception:
         # It asks for what there is in a request, or in a tenant: nothing can be told of it here.
-        logger.info("What %r writes cannot be told: it has no queryset now.", manager, exc_info=True)
+        logger.info("Nothing can be told of %r, which has no queryset now.", manager, exc_info=True)
         return True
 
 
