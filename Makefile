@@ -39,7 +39,7 @@ serve:
 
 test:
 	$(environment) test $(with)
-	@exec $(python) -m pytest $(ARGS)
+	@exec $(python) -m pytest -n auto $(ARGS)
 
 # In an environment of its own, so that the others stay as a user of the package has them.
 test-mixes: python = ".venv-mixes/bin/python"

@@ -177,7 +177,8 @@ def asking() -> list[list[str]]:
     from django.contrib.auth.models import User
     from django.test import RequestFactory
 
-    from django_audit_fields import acting_as, current_actor, impersonation
+    from django_audit_fields import acting_as, current_actor
+    from django_audit_fields.actors import impersonation
     from django_audit_fields.middleware import AuditMiddleware
 
     impersonation.connect()

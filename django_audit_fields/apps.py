@@ -6,7 +6,10 @@ from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_save
 
-from . import impersonation, repairs, session
+from .actors import connect as connect_crum
+from .carrying import carry_on_new_connection, carry_on_open_connections
+from .drift import drop_unused_functions
+from .stamping import stamp_actor
 
 
 class AuditFieldsConfig(AppConfig):
@@ -16,18 +19,16 @@ class AuditFieldsConfig(AppConfig):
 
     def ready(self) -> None:
         # Not at the top: models can be imported only once the apps are loaded.
-        from . import checks, signals  # noqa: F401  # checks register themselves
+        from . import checks  # noqa: F401  # checks register themselves
 
         connection_created.connect(
-            session.carry_on_new_connection, dispatch_uid="django_audit_fields.carry"
+            carry_on_new_connection, dispatch_uid="django_audit_fields.carry"
         )
-        session.carry_on_open_connections()
-        impersonation.connect()
+        carry_on_open_connections()
+        connect_crum()
         post_migrate.connect(
-            repairs.drop_unused_functions,
+            drop_unused_functions,
             sender=self,
             dispatch_uid="django_audit_fields.drop_unused_functions",
         )
-        pre_save.connect(
-            signals.stamp_actor, weak=False, dispatch_uid="django_audit_fields.stamp_actor"
-        )
+        pre_save.connect(stamp_actor, weak=False, dispatch_uid="django_audit_fields.stamp_actor")

@@ -19,13 +19,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, connections, models, router
 from django.utils.module_loading import import_string
 
-from .catalog import coverage, models_of_migrations, table_names, tables_of_migrations
 from .conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, label_fault
+from .drift import coverage, models_of_migrations, table_names, tables_of_migrations
 from .models import TimestampModel
-from .querysets import AuditQuerySet
-from .rules import ROLES
-from .stamping import AUDIT_NAMES, LABELS, UPDATED
-from .triggers import audit_fields_of
+from .stamping import AUDIT_NAMES, LABELS, UPDATED, AuditQuerySet
+from .triggers import ROLES, audit_fields_of
 
 logger = logging.getLogger("django_audit_fields")
 

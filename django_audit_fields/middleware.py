@@ -15,9 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from .actors import requested_by
-from .impersonation import known_to_crum
-from .scopes import Inside, in_async_steps
+from .actors import Inside, in_async_steps, known_to_crum, requested_by
 
 Response = TypeVar("Response")
 

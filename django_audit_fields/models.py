@@ -16,12 +16,15 @@ from django.utils import timezone
 
 from .actors import is_preserving, preserve_audit_fields
 from .conf import audit_settings
-from .fields import AuditActorField, AuditField, AuditTimeField
-from .querysets import AuditQuerySet, RowsByKey, plain_rows
-from .relations import RelatingManager
 from .stamping import (
     AUDIT_NAMES,
     REMEMBERED,
+    AuditActorField,
+    AuditField,
+    AuditQuerySet,
+    AuditTimeField,
+    RelatingManager,
+    RowsByKey,
     actor_unheard,
     audit_names,
     begin_stamped,
@@ -32,6 +35,7 @@ from .stamping import (
     is_stamped_by_trigger,
     local_names,
     next_time,
+    plain_rows,
     put_back,
     recall,
     refuses_nobody,

@@ -14,9 +14,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
 from .conf import NOBODY_MODES
-from .quoting import quote_identifier, quote_literal
-from .rules import ROLES, Stamping
-from .trigger_sql import install_sql, remove_sql
+from .triggers import ROLES, Stamping, install_sql, quote_identifier, quote_literal, remove_sql
 
 
 class AuditTriggersOperation(Operation):

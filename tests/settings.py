@@ -25,10 +25,10 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django_audit_fields",
     "tests.testapp",
-    "tests.sessionapp",
-    "tests.actorapp",
-    "tests.triggersapp",
-    "tests.oddapp",
+    "tests.carrying.sessionapp",
+    "tests.actors.actorapp",
+    "tests.triggers.triggersapp",
+    "tests.stamping.oddapp",
     *(["tests.typing"] if IS_TYPE_CHECKING else []),
 ]
 MIDDLEWARE = [

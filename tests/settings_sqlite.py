@@ -8,4 +8,8 @@ DATABASES = {
     for alias in ("default", "other")
 }
 # The migrations of these speak PostgreSQL's SQL.
-INSTALLED_APPS = [app for app in ALL_APPS if app not in ("tests.sessionapp", "tests.triggersapp")]
+INSTALLED_APPS = [
+    app
+    for app in ALL_APPS
+    if app not in ("tests.carrying.sessionapp", "tests.triggers.triggersapp")
+]

@@ -17,10 +17,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from tests.actorapp.models import Note
+from tests.actors.actorapp.models import Note
 
 REQUESTS = 2000
-APPLICATION = "tests.actorapp.servers:application"
+APPLICATION = "tests.actors.actorapp.servers:application"
 SERVERS = {
     "gunicorn": [
         *("gunicorn", APPLICATION, "--worker-class", "gthread", "--threads", "8"),

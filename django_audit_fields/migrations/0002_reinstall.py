@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from django_audit_fields.releases import Reinstall
+from django_audit_fields.drift import Reinstall
 
 
 class Migration(migrations.Migration):

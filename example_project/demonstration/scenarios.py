@@ -19,8 +19,9 @@ from django.db.models.signals import pre_save
 from django.http import HttpRequest, HttpResponse
 from django.test import override_settings
 
-from django_audit_fields import acting_as, bind_actor, signals
+from django_audit_fields import acting_as, bind_actor
 from django_audit_fields.middleware import AuditMiddleware
+from django_audit_fields.stamping import listener
 from invoices.ledger_file import LEDGER_FILE, import_label
 from invoices.management.commands.set_up_clinic import PASSWORD
 from invoices.models import ARSubledger
@@ -270,7 +271,7 @@ def break_the_listener(stage: Stage) -> None:
 
     with logged() as messages:
         scene = stage.scene()
-        with mock.patch.object(signals, "current_actor", side_effect=RuntimeError("out of order")):
+        with mock.patch.object(listener, "current_actor", side_effect=RuntimeError("out of order")):
             keys = save()
         stage.judge(
             scene, keys, scenario, "listener raises, amara's request", by="amara", python=LISTENER
@@ -323,7 +324,7 @@ def disconnected_listener() -> Iterator[None]:
     try:
         yield
     finally:
-        pre_save.connect(signals.stamp_actor, dispatch_uid=uid)
+        pre_save.connect(listener.stamp_actor, dispatch_uid=uid)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from simple_history.models import HistoricalRecords
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from django_audit_fields.models import AuditQuerySet, TimestampModel
-from django_audit_fields.relations import RelatingManager
+from django_audit_fields.stamping.relations import RelatingManager
 
 
 class Named(TimestampModel):

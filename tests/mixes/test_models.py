@@ -12,7 +12,7 @@ from django.db import connection, models, transaction
 from django_fsm import ConcurrentTransition
 
 from django_audit_fields import NoActorError, acting_as, preserve_audit_fields
-from django_audit_fields.catalog import differences
+from django_audit_fields.drift.catalog import differences
 from tests.database import assert_equals_row, people_of, row_of
 from tests.factories import FORGED, LONG_AGO
 from tests.mixes.models import (

@@ -6,8 +6,9 @@ from django.db import connection
 from django.db.models.signals import pre_save
 
 from benchmarks.lane import Business, Columns, Lane, LaneByHand
-from django_audit_fields import acting_as, signals
+from django_audit_fields import acting_as
 from django_audit_fields.models import TimestampModel
+from django_audit_fields.stamping import listener
 
 
 class Order(TimestampModel, Business):
@@ -27,7 +28,7 @@ def without_package():
     try:
         yield
     finally:
-        pre_save.connect(signals.stamp_actor, weak=False, dispatch_uid=name)
+        pre_save.connect(listener.stamp_actor, weak=False, dispatch_uid=name)
         connection.execute_wrappers = wrappers
 
 

@@ -12,8 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_audit_fields.catalog import Coverage, coverage, differences
-from django_audit_fields.repairs import repair
+from django_audit_fields.drift import Coverage, coverage, differences, repair
 
 
 class Command(BaseCommand):

@@ -1,0 +1,57 @@
+"""Who is acting? Answers with a label, and says whether rows are stored as given.
+
+Leaves to others how the label reaches PostgreSQL (`carrying`) and a row (`stamping`). Imports
+neither HTTP nor SQL. To read in this order: `scopes` keeps blocks apart, `labels` says what a user
+is called, `claims` reads a user when it is needed, `current` answers who is acting now, and
+`impersonation` links django-crum.
+"""
+
+from __future__ import annotations
+
+from .current import (
+    NoActorError,
+    acting_alone,
+    acting_as,
+    acting_label,
+    alone,
+    current_actor,
+    is_preserving,
+    is_resolving,
+    is_undecided,
+    label_for,
+    label_without_reading,
+    preserve_audit_fields,
+    requested_by,
+    resolving,
+    restore,
+    situation,
+    user_label,
+)
+from .impersonation import connect, known_to_crum
+from .labels import wrapped
+from .scopes import Inside, in_async_steps
+
+__all__ = [
+    "Inside",
+    "NoActorError",
+    "acting_alone",
+    "acting_as",
+    "acting_label",
+    "alone",
+    "connect",
+    "current_actor",
+    "in_async_steps",
+    "is_preserving",
+    "is_resolving",
+    "is_undecided",
+    "known_to_crum",
+    "label_for",
+    "label_without_reading",
+    "preserve_audit_fields",
+    "requested_by",
+    "resolving",
+    "restore",
+    "situation",
+    "user_label",
+    "wrapped",
+]

@@ -1,0 +1,318 @@
+"""Who is acting, and whether rows are stored as given. Imports neither HTTP nor SQL.
+
+`claims` reads the users that it names here, `labels` what they are called, `scopes` keeps the
+blocks apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TypeAlias
+
+import crum
+from crum.signals import current_user_getter
+
+from ..conf import audit_settings
+from .claims import (
+    Claim,
+    RequestClaim,
+    UserClaim,
+    acting,
+    is_resolving,
+    on_event_loop,
+    resolving,
+    warn_once,
+    working_out,
+)
+from .labels import checked_actor, is_somebody, is_unread, label_from, wrapped
+from .scopes import Entry, Inside, Scope, standing, swap
+
+#: For the rest of the package; `is_resolving` is among them for whoever asks who is acting.
+__all__ = [
+    "NoActorError",
+    "acting_alone",
+    "acting_as",
+    "acting_label",
+    "alone",
+    "current_actor",
+    "current_request",
+    "is_preserving",
+    "is_resolving",
+    "is_undecided",
+    "label_for",
+    "label_without_reading",
+    "name_user",
+    "named_in_request",
+    "named_user",
+    "preserve_audit_fields",
+    "requested_by",
+    "requesting_user",
+    "resolving",
+    "restore",
+    "situation",
+    "user_label",
+]
+
+
+class NoActorError(RuntimeError):
+    """Nobody is acting, and `NOBODY = "refuse"` wants somebody."""
+
+
+def user_label(user: Any) -> str:
+    """The default `ACTOR`: the user's primary key as text."""
+    if user.pk is None:
+        raise ValueError(f"A user that is not saved has no primary key to be known by: {user!r}.")
+    return str(user.pk)
+
+
+#: Whom django-crum's functions name; no claim when they name nobody in particular.
+_named: ContextVar[UserClaim | None] = ContextVar("audit_named", default=None)
+#: Whoever made the current request.
+_requesting: ContextVar[RequestClaim | None] = ContextVar("audit_requesting", default=None)
+_preserving: ContextVar[Entry | None] = ContextVar("audit_preserving", default=None)
+
+Situation: TypeAlias = tuple[Any, ...]
+VARIABLES: Final = (acting, _named, _requesting, _preserving)
+
+
+def acting_label() -> str | None:
+    """The label of who is acting now, None when nobody is. Never raises."""
+    entry = acting.get()
+    if entry is not None:
+        if entry.ended or entry.is_passing:
+            entry = standing(entry)
+        if entry is not None:
+            held = entry.held
+            return held if held is None or type(held) is str else held.label()
+    if len(current_user_getter.receivers) > 1:
+        return _polled_label()
+    claim = _claim_in_force()
+    return None if claim is None else claim.label()
+
+
+def label_without_reading() -> str | None:
+    """The label of who is acting, None also when it takes reading the user first. Never raises."""
+    if (entry := standing(acting.get())) is not None:
+        held = entry.held
+        return held.label_if_read() if isinstance(held, Claim) else held
+    if len(current_user_getter.receivers) > 1:
+        return _polled_label()
+    claim = _claim_in_force()
+    return None if claim is None else claim.label_if_read()
+
+
+def _claim_in_force() -> Claim | None:
+    """Whose doing it is while no `acting_as` says so."""
+    named = _named.get()
+    if named is not None and named.stands():
+        return named
+    if (requesting := _requesting.get()) is not None:
+        return requesting
+    # With crum's middleware alone, or before ours has begun. Where crum was never told of one, this
+    # is most of what asking costs.
+    request = crum.get_current_request()
+    return None if request is None else RequestClaim(request)
+
+
+def current_actor() -> str:
+    """The label that would be stamped now; the fallback when nobody is acting. Never raises."""
+    return acting_label() or audit_settings().fallback
+
+
+class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
+    """Inside it, `actor` is who is acting: a user, or a label such as `"import:claims-2026"`.
+
+    Context manager, async context manager, and decorator of functions, methods, coroutine
+    functions, generators and async generators. Nests; restores on exit and on error; one object can
+    be used again, also by several threads and tasks at once. An anonymous user means nobody.
+
+    Raises, when called, ValueError for text that cannot be a label (1 to 50 characters that
+    PostgreSQL can store) and for a user that is not saved, TypeError for what is neither user nor
+    text. A lazy user that nobody has read yet is looked at when the block is entered.
+
+    A user's label is worked out once, when the block is entered. Should `ACTOR` fail there, that is
+    logged and the block is nobody's: its writes go on and carry the fallback, not the name of
+    whoever acts outside. On the event loop a user that is not loaded yet waits for the first write,
+    which happens in a thread.
+
+    A generator that is paused in a `with` block takes its consumer along, since Python's context
+    variables do; decorate the generator instead.
+    """
+
+    __slots__ = ("_actor",)
+    _entries = acting
+    _variables = VARIABLES
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor if is_unread(actor) else checked_actor(actor)
+
+    def __repr__(self) -> str:
+        return f"acting_as({self._actor!r})"
+
+    def _held(self) -> Any:
+        actor = self._actor
+        if is_resolving():
+            return None
+        if type(actor) is str:
+            return actor
+        requesting = _requesting.get()
+        if requesting is not None and requesting.stands_for(actor):
+            actor = requesting.readable_user()
+        if is_unread(actor) and not on_event_loop():
+            try:
+                with working_out():
+                    wrapped(actor)
+            except Exception as error:
+                warn_once("The user cannot be read", error)
+                return None
+            actor = checked_actor(actor)
+            if type(actor) is str:
+                return actor
+        claim = UserClaim(actor)
+        label = claim.label()
+        return label if claim.is_known or not on_event_loop() else claim
+
+
+class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for its state
+    """Store all four columns as given; only what is NULL is still filled.
+
+    For imports, restores and data repair. Context manager and decorator, like `acting_as`.
+    """
+
+    __slots__ = ()
+    _entries = _preserving
+    _variables = VARIABLES
+
+    def _held(self) -> bool:
+        return True
+
+
+def is_preserving() -> bool:
+    """Whether all four columns are stored as given."""
+    entry = _preserving.get()
+    return entry is not None and standing(entry) is not None
+
+
+def is_undecided() -> bool:
+    """Whether somebody may be acting whom an event loop cannot read, and a thread could."""
+    entry = standing(acting.get())
+    claim = (naming() or _requesting.get()) if entry is None else entry.held
+    return isinstance(claim, Claim) and not claim.is_known and on_event_loop()
+
+
+def label_for(actor: Any) -> str:
+    """The label that rows written by `actor` carry. Raises what `ACTOR` raises."""
+    actor = checked_actor(actor)
+    if isinstance(actor, str):
+        return actor
+    settings = audit_settings()
+    return label_from(settings.actor, actor) if is_somebody(actor) else settings.fallback
+
+
+#: Causes that were logged; one that comes back for every row would fill the log.
+_warned: set[tuple[object, ...]] = set()
+
+
+def _polled_label() -> str | None:
+    """Who is acting when other packages answer crum's getter too: by crum's priorities."""
+    try:
+        with working_out():
+            # crum logs what a receiver raises, and asks the next.
+            user = crum.get_current_user()
+    except Exception as error:
+        # What it cannot make sense of, such as a priority that is no number, it raises itself.
+        warn_once("crum.get_current_user() failed", error)
+        return None
+    for claim in (naming(), _requesting.get()):
+        if claim is not None and claim.stands_for(user):
+            return claim.label()
+    return UserClaim(user).label()
+
+
+def name_user(user: Any, thread: int | None = None) -> None:
+    """As django-crum's setter says: a user, None for nobody, False to name nobody in particular.
+
+    `thread` is given where crum has a request, which it keeps for that thread.
+    """
+    if (replaced := _named.get()) is not None:
+        replaced.ended = True
+    requesting = _requesting.get()
+    if user is False or (requesting is not None and requesting.stands_for(user)):
+        # Given back the request's own user, as `crum.impersonate` does when it ends: naming it
+        # would hold on to it, and token authentication may still set another.
+        _named.set(None)
+    else:
+        _named.set(UserClaim(user, thread))
+
+
+def naming() -> UserClaim | None:
+    """What crum's functions have set and nothing has replaced, as `Entry` has it."""
+    claim = _named.get()
+    return claim if claim is None or claim.stands() else None
+
+
+def named_user() -> Any:
+    """Whom django-crum's functions name; False when they name nobody in particular."""
+    claim = naming()
+    return False if claim is None else claim.user()
+
+
+def current_request(thread: int) -> Any:
+    """The current request if this thread began it, else None."""
+    claim = _requesting.get()
+    return claim.request if claim is not None and claim.thread == thread else None
+
+
+def named_in_request(thread: int) -> bool:
+    """Whether somebody is named, and was while crum knew a request of this thread."""
+    named = naming()
+    return _requesting.get() is not None and named is not None and named.thread == thread
+
+
+def requesting_user() -> Any:
+    """The current request's user, maybe not read yet; False when there is no request or user."""
+    claim = _requesting.get()
+    return False if claim is None else claim.lend_user()
+
+
+def situation() -> Situation:
+    """All that says who is acting and how rows are stored, to be given to `restore`."""
+    return tuple(variable.get() for variable in VARIABLES)
+
+
+def restore(before: Situation) -> None:
+    swap(VARIABLES, before)
+
+
+def alone(label: str | None) -> Situation:
+    """The situation where this label acts, whatever is around; None for whoever acts inside."""
+    return (None if label is None else Entry(label, None, None), None, None, None)
+
+
+@contextmanager
+def acting_alone(label: str | None) -> Iterator[None]:
+    """Inside it, work that another process asked for is done in that one's name."""
+    before = situation()
+    restore(alone(label))
+    try:
+        yield
+    finally:
+        restore(before)
+
+
+@contextmanager
+def requested_by(request: Any, thread: int | None = None) -> Iterator[Callable[[], Inside]]:
+    """Inside it, the user of `request` is acting unless somebody else is named.
+
+    `thread` is the one that serves this request and, meanwhile, no other. Nothing set inside
+    survives it. Yields a function that answers what is set at that moment, for what the request
+    still has to do afterwards.
+    """
+    before = situation()
+    _requesting.set(RequestClaim(request, thread))
+    try:
+        yield lambda: Inside(VARIABLES, situation())
+    finally:
+        restore(before)

@@ -1,0 +1,84 @@
+"""The link to django-crum, through its own signals: its functions name who is acting, per context.
+
+crum keeps whom it was told in a `threading.local`, which all tasks of an event loop share. Its
+receivers are disconnected and these connected in their place; nothing in its module is replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import crum
+from crum import signals
+
+from . import current
+
+# crum's own ranks, so that other packages' receivers stand where they always stood.
+NAMED_PRIORITY = 10
+REQUEST_PRIORITY = -10
+
+
+def connect() -> None:
+    """Take the place of crum's own receivers. Harmless when repeated."""
+    getter, setter = signals.current_user_getter, signals.current_user_setter
+    getter.disconnect(signals._get_current_user_from_request)
+    getter.disconnect(signals._get_current_user_from_thread_locals)
+    setter.disconnect(signals._set_current_user_on_request)
+    setter.disconnect(signals._set_current_user_on_thread_locals)
+    getter.connect(answer_current_user, dispatch_uid="django_audit_fields.answer_current_user")
+    setter.connect(take_current_user, dispatch_uid="django_audit_fields.take_current_user")
+
+
+def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
+    """Whom crum's setter was told, else the request's user; False is crum's word for unknown."""
+    if (user := current.named_user()) is not False:
+        return user, NAMED_PRIORITY
+    if (user := current.requesting_user()) is not False:
+        return user, REQUEST_PRIORITY
+    # With crum's middleware alone, or before ours has begun.
+    return getattr(crum.get_current_request(), "user", False), REQUEST_PRIORITY
+
+
+def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
+    thread = threading.get_ident()
+    has_request = crum.get_current_request() is not None
+    if user is False and not has_request and is_of_a_nested_request(thread):
+        return
+    current.name_user(False)
+    is_shared = len(signals.current_user_getter.receivers) > 1
+    if is_shared and user is not None and crum.get_current_user() is user:
+        # Another package's answer, handed back by `crum.impersonate`: that package's to change.
+        return
+    current.name_user(user, thread if has_request else None)
+
+
+def is_of_a_nested_request(thread: int) -> bool:
+    """Whether crum's own middleware has just ended a request made inside another.
+
+    It takes for granted that there is no other, and names nobody. Whom the outer one named stays
+    named, until that ends.
+    """
+    if (request := current.current_request(thread)) is not None:
+        crum.set_current_request(request)
+        return True
+    return current.named_in_request(thread)
+
+
+@contextmanager
+def known_to_crum(request: Any) -> Iterator[None]:
+    """Inside it, `crum.get_current_request()` answers this request; of this thread's, at once one.
+
+    crum keeps it per thread, so it is left alone on an event loop, whose tasks share theirs.
+    """
+    outer = crum.get_current_request()
+    crum.set_current_request(request)
+    try:
+        yield
+    finally:
+        # Without a request crum forgets whom it named, though somebody outside may have named them.
+        before = current.situation()
+        crum.set_current_request(outer)
+        current.restore(before)

@@ -1,0 +1,18 @@
+"""How does the actor get to PostgreSQL? An execute wrapper sends it ahead of what may write.
+
+Leaves to `actors` who that is. To read in this order: `statements` reads a text, `wire` sends,
+`calls` is one call of a cursor, `carried` is what the transaction holds, `carrier` is the wrapper,
+`session` installs it and binds on request.
+"""
+
+from __future__ import annotations
+
+from .carrier import ActorCarrier
+from .session import bind_actor, carry_on_new_connection, carry_on_open_connections
+
+__all__ = [
+    "ActorCarrier",
+    "bind_actor",
+    "carry_on_new_connection",
+    "carry_on_open_connections",
+]

@@ -1,0 +1,109 @@
+"""A table with audit columns as it is in a database, its triggers, and their functions."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..triggers import (
+    FUNCTION_MARK,
+    MOVE_TRIGGER,
+    ROLES,
+    SHARED_FUNCTIONS,
+    TRIGGER_NAMES,
+    quote_identifier,
+)
+
+
+@dataclass(slots=True)
+class InstalledTrigger:
+    table: tuple[str, str]
+    name: str
+    type: int
+    is_partial: bool
+    is_enabled: bool
+    definition: str
+    comment: str | None
+    function: int
+    arguments: tuple[str, ...] = ()
+    #: Partitions on which the trigger was switched off, by schema and name.
+    disabled_on: list[tuple[str, str]] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any] | None:
+        """What the comment says, None when it was lost, as a dump without comments loses it."""
+        return comment_facts(self.comment)
+
+
+def comment_facts(comment: str | None) -> dict[str, Any] | None:
+    mark, _, text = (comment or "").partition(" ")
+    if mark != "django_audit_fields":
+        return None
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(facts, dict):
+        return None
+    columns = facts.get("columns")
+    # A comment that somebody else wrote, or changed, tells nothing.
+    is_readable = isinstance(columns, dict) and columns and set(columns) <= set(ROLES)
+    return facts if is_readable else None
+
+
+@dataclass(slots=True)
+class InstalledFunction:
+    schema: str
+    name: str
+    body: str
+    is_plain: bool
+    comment: str | None
+    is_owned: bool
+
+    @property
+    def is_ours(self) -> bool:
+        return FUNCTION_MARK in self.body
+
+    def columns(self) -> dict[str, str] | None:
+        for roles, name in SHARED_FUNCTIONS.items():
+            if self.name == name:
+                return {role: role for role in roles}
+        if found := re.search(r"^-- columns: (\{.*\})$", self.body, re.MULTILINE):
+            try:
+                columns = json.loads(found[1])
+            except ValueError:
+                return None
+            if isinstance(columns, dict) and set(columns) <= set(ROLES):
+                return columns
+        return None
+
+
+@dataclass(slots=True)
+class Table:
+    """A table that holds audit columns or triggers of ours."""
+
+    schema: str
+    name: str
+    is_visible: bool = False
+    #: Whether it has partitions or is one: its rows may move.
+    is_partitioned: bool = False
+    #: Column to the text of its default, None for one without.
+    columns: dict[str, str | None] = field(default_factory=dict)
+    triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
+    #: Other people's, which may change what ours have stamped: the table or partition that has one,
+    #: by schema and name, and the trigger's name.
+    later_triggers: list[tuple[tuple[str, str], str]] = field(default_factory=list)
+
+    @property
+    def trigger_names(self) -> tuple[str, ...]:
+        """The triggers that it should have."""
+        return tuple(name for name in TRIGGER_NAMES if name != MOVE_TRIGGER or self.is_partitioned)
+
+    @property
+    def sql(self) -> str:
+        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"

@@ -1,0 +1,64 @@
+"""What does the database do? The triggers of one table: their rules, and SQL that installs them.
+
+Runs nothing and opens no cursor; what a database has is `drift`'s to find. To read in this order:
+`quoting`, `rules`, `stamp.sql`, `sql`, `expressions`, `constraint`.
+"""
+
+from __future__ import annotations
+
+from .constraint import (
+    AuditTrigger,
+    any_model_stamps_session_user,
+    attach_trigger,
+    audit_fields_of,
+    label_defaults,
+    named_triggers,
+    trigger_of,
+)
+from .expressions import ActorDefault
+from .quoting import quote_identifier, quote_literal
+from .rules import (
+    EVENTS,
+    FUNCTION_MARK,
+    FUNCTION_PREFIX,
+    INSERT_TRIGGER,
+    LABEL_ROLES,
+    MOVE_TRIGGER,
+    ROLES,
+    SHARED_FUNCTIONS,
+    TIME_ROLES,
+    TRIGGER_NAMES,
+    UPDATE_TRIGGER,
+    Rules,
+    Stamping,
+)
+from .sql import drop_unused_functions_sql, install_sql, remove_sql
+
+__all__ = [
+    "EVENTS",
+    "FUNCTION_MARK",
+    "FUNCTION_PREFIX",
+    "INSERT_TRIGGER",
+    "LABEL_ROLES",
+    "MOVE_TRIGGER",
+    "ROLES",
+    "SHARED_FUNCTIONS",
+    "TIME_ROLES",
+    "TRIGGER_NAMES",
+    "UPDATE_TRIGGER",
+    "ActorDefault",
+    "AuditTrigger",
+    "Rules",
+    "Stamping",
+    "any_model_stamps_session_user",
+    "attach_trigger",
+    "audit_fields_of",
+    "drop_unused_functions_sql",
+    "install_sql",
+    "label_defaults",
+    "named_triggers",
+    "quote_identifier",
+    "quote_literal",
+    "remove_sql",
+    "trigger_of",
+]

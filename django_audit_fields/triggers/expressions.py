@@ -1,0 +1,44 @@
+"""The default of the columns that hold a label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import CharField
+from django.db.models.expressions import Expression
+from django.utils.deconstruct import deconstructible
+
+from ..conf import ACTOR_VARIABLE, audit_settings
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
+
+
+@deconstructible(path="django_audit_fields.fields.ActorDefault")
+class ActorDefault(Expression):
+    """Who is acting, or else the fallback: what a statement that leaves the column out gets.
+
+    The fallback is that of the settings when the SQL is made, so that no migration holds one. Other
+    databases get it as a constant. Where nobody is not stamped with the fallback (`NOBODY`), the
+    trigger changes the default when it is installed: only then, since rows that are older than the
+    column shall get the fallback.
+    """
+
+    allowed_default = True
+
+    def __init__(self) -> None:
+        super().__init__(output_field=CharField())
+
+    # Lists, since Django 5.2 adds the parameters to one when it alters a column.
+    def as_sql(  # type: ignore[override]  # the stubs know tuples only
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, list[str | int]]:
+        return "%s", [audit_settings().fallback]
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, list[str | int]]:
+        # NULL before its first use in a session and '' after the transaction that set it.
+        actor = f"nullif(pg_catalog.current_setting('{ACTOR_VARIABLE}', true), '')"
+        return f"coalesce({actor}, %s)", [audit_settings().fallback]

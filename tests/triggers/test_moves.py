@@ -1,0 +1,586 @@
+"""UPDATEs that move a row to another partition, and what passes itself off as such a move."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+
+from django_audit_fields.drift.catalog import differences
+from django_audit_fields.drift.repairs import repair
+from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
+from django_audit_fields.triggers.sql import drop_unused_functions_sql
+from tests.triggers.audited_tables import (
+    ROLE_TYPES,
+    act_as,
+    columns_sql,
+    execute,
+    install,
+    make_table,
+    people_of,
+    row,
+    rows,
+    stamps_of,
+)
+
+pytestmark = pytest.mark.django_db
+
+LONG_AGO = dt.datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def partitioned() -> str:
+    """Three partitions, one of which has its columns in another order, one a level deeper."""
+    execute(
+        f"CREATE TABLE moving (id integer, body text, region text, {columns_sql()}) "
+        "PARTITION BY LIST (region)"
+    )
+    execute("CREATE TABLE moving_north PARTITION OF moving FOR VALUES IN ('north')")
+    backwards = dict(reversed(ROLE_TYPES.items()))
+    execute(f"CREATE TABLE moving_south ({columns_sql(backwards)}, region text, body text, id int)")
+    execute("ALTER TABLE moving ATTACH PARTITION moving_south FOR VALUES IN ('south')")
+    execute(
+        "CREATE TABLE moving_west PARTITION OF moving FOR VALUES IN ('west', 'far west') "
+        "PARTITION BY LIST (region)"
+    )
+    execute("CREATE TABLE moving_near PARTITION OF moving_west FOR VALUES IN ('west')")
+    execute("CREATE TABLE moving_far PARTITION OF moving_west FOR VALUES IN ('far west')")
+    return "moving"
+
+
+@pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("region", ["south", "west", "far west"])
+@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
+def test_a_row_that_moves_to_another_partition_keeps_who_created_it(
+    partitioned: str, strict: bool, nobody: str, region: str, stamps: str
+) -> None:
+    """The INSERT trigger of the other partition leaves created_* alone; updated_by is the mover.
+
+    Also when the UPDATE carries all stamps, so that its own trigger has nothing to do.
+    """
+    install(partitioned, strict=strict, nobody=nobody)
+    act_as("maker")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    before = stamps_of("moving")
+    assert (before["created_by"], before["updated_by"]) == ("maker", "maker")
+    act_as("mover")
+    execute(f"UPDATE moving SET region = %s{stamps}", [region])
+    after = stamps_of("moving")
+    assert row("SELECT region FROM moving") == (region,)
+    assert after["created_at"] == before["created_at"]
+    assert (after["created_by"], after["updated_by"]) == ("maker", "mover")
+    assert after["updated_at"] > before["updated_at"]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_many_rows_of_many_makers_move_in_one_statement(partitioned: str, strict: bool) -> None:
+    """Each row keeps its own maker."""
+    install(partitioned, strict=strict)
+    for number in range(20):
+        act_as(f"maker {number % 7}")
+        execute("INSERT INTO moving (id, region) VALUES (%s, 'north')", [number])
+    act_as("maker 3")
+    execute("UPDATE moving SET region = CASE WHEN id %% 3 = 0 THEN 'south' ELSE 'west' END", [])
+    assert rows("SELECT created_by, updated_by FROM moving ORDER BY id") == [
+        (f"maker {number % 7}", "maker 3") for number in range(20)
+    ]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("created_by", [None, ""])
+@pytest.mark.parametrize("created_at", [None, LONG_AGO])
+@pytest.mark.parametrize("stamps", ["", ", updated_at = '2999-01-01', updated_by = 'mover'"])
+def test_a_legacy_row_without_a_maker_gets_none_by_moving(
+    partitioned: str,
+    strict: bool,
+    created_by: str | None,
+    created_at: dt.datetime | None,
+    stamps: str,
+) -> None:
+    """Nobody becomes the maker of a row by moving it."""
+    execute(
+        "INSERT INTO moving (id, region, created_at, created_by, updated_at, updated_by) "
+        "VALUES (1, 'north', %s, %s, '2001-01-01', 'somebody')",
+        [created_at, created_by],
+    )
+    install(partitioned, strict=strict)
+    act_as("mover")
+    execute(f"UPDATE moving SET region = 'south'{stamps}")
+    after = stamps_of("moving")
+    assert (after["created_at"], after["created_by"]) == (created_at, created_by)
+    assert after["updated_by"] == "mover"
+
+
+def test_a_move_vouches_for_no_other_row(partitioned: str) -> None:
+    """STRICT: an INSERT in another's name is corrected, also in the statement of a move."""
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    execute("UPDATE moving SET region = 'south' WHERE id = 1")
+    execute(
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 2, 'south', created_at, created_by FROM moving WHERE id = 1"
+    )
+    execute(
+        "WITH moved AS (UPDATE moving SET region = 'west' WHERE id = 1 RETURNING *) "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 3, 'north', created_at, created_by FROM moved"
+    )
+    assert people_of("moving", 1) == ("victim", "forger")
+    assert people_of("moving", 2) == ("forger", "forger")
+    assert people_of("moving", 3) == ("forger", "forger")
+
+
+def test_a_row_without_an_updater_keeps_its_maker_when_it_moves() -> None:
+    """STRICT, and a table that has no `updated_by` in which the mover could stand."""
+    execute(
+        "CREATE TABLE moved (k int, created_by text) PARTITION BY LIST (k);"
+        "CREATE TABLE moved_1 PARTITION OF moved FOR VALUES IN (1);"
+        "CREATE TABLE moved_2 PARTITION OF moved FOR VALUES IN (2)"
+    )
+    operation = InstallAuditTriggers(
+        "moved", created_at=None, updated_at=None, updated_by=None, strict=True
+    )
+    with connection.schema_editor() as editor:
+        operation.database_forwards("triggersapp", editor, None, None)
+    act_as("maker")
+    execute("INSERT INTO moved (k) VALUES (1)")
+    act_as("mover")
+    execute("UPDATE moved SET k = 2")
+    assert row("SELECT created_by FROM moved") == ("maker",)
+
+
+#: Statements that update the victim's row 1 where it is, or delete it, and insert row 2 with its
+#: created_*, all with one statement_timestamp().
+FORGERIES = {
+    "upsert": "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT id, region, created_at, created_by FROM moving WHERE id = 1 UNION ALL "
+    "SELECT 2, region, created_at, created_by FROM moving WHERE id = 1 "
+    "ON CONFLICT (id, region) DO UPDATE SET body = 'x'",
+    "update, insert": "UPDATE moving SET body = 'x' WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'south', created_at, created_by FROM moving WHERE id = 1",
+    "insert from update": "WITH changed AS "
+    "(UPDATE moving SET body = 'x' WHERE id = 1 RETURNING *) "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM changed",
+    "insert from delete": "WITH gone AS (DELETE FROM moving WHERE id = 1 RETURNING *) "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'south', created_at, created_by FROM gone",
+    "update, delete, insert": "UPDATE moving SET body = 'x' WHERE id = 1; "
+    "CREATE TEMPORARY TABLE seen ON COMMIT DROP AS SELECT * FROM moving WHERE id = 1; "
+    "DELETE FROM moving WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM seen",
+    "moved, insert": "UPDATE moving SET region = 'south' WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM moving WHERE id = 1",
+    "update undone, delete, insert": "SAVEPOINT before; "
+    "UPDATE moving SET body = 'x' WHERE id = 1; ROLLBACK TO before; "
+    "CREATE TEMPORARY TABLE seen ON COMMIT DROP AS SELECT * FROM moving WHERE id = 1; "
+    "DELETE FROM moving WHERE id = 1; "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'north', created_at, created_by FROM seen",
+}
+MERGE_FORGERIES = {
+    "merge": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by AS b "
+    "FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving WHERE id = 1"
+    ") AS source ON moving.id = source.id WHEN MATCHED THEN UPDATE SET body = 'x' "
+    "WHEN NOT MATCHED THEN INSERT (id, region, created_at, created_by) VALUES (2, 'south', a, b)",
+    "merge that deletes": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by "
+    "AS b FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving "
+    "WHERE id = 1) AS source ON moving.id = source.id WHEN MATCHED THEN DELETE "
+    "WHEN NOT MATCHED THEN INSERT (id, region, created_at, created_by) VALUES (2, 'south', a, b)",
+    "merge that moves": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by "
+    "AS b FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving "
+    "WHERE id = 1) AS source ON moving.id = source.id "
+    "WHEN MATCHED THEN UPDATE SET region = 'far west' "
+    "WHEN NOT MATCHED THEN INSERT (id, region, created_at, created_by) VALUES (2, 'south', a, b)",
+}
+
+
+def forge(partitioned: str, sql: str) -> None:
+    execute(f"CREATE UNIQUE INDEX ON {partitioned} (id, region)")
+    execute(sql)
+
+
+MOVE_AND_INSERT = (
+    "WITH old AS (SELECT * FROM moving WHERE id = 1), "
+    "moved AS (UPDATE moving SET region = 'south' WHERE id = 1 RETURNING 1), "
+    "done AS (SELECT count(*) FROM moved) "
+    "INSERT INTO moving (id, region, created_at, created_by) "
+    "SELECT 2, 'west', created_at, created_by FROM old, done"
+)
+
+
+def test_strict_a_move_to_a_partition_without_triggers_vouches_for_no_insert(
+    partitioned: str,
+) -> None:
+    """Nothing takes the word there, and the next row of the statement does not either."""
+    for partition in ("moving_north", "moving_near"):
+        install(partition, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    execute(MOVE_AND_INSERT)
+    assert people_of("moving", 1) == ("victim", "forger")
+    assert people_of("moving", 2) == ("forger", "forger")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "RETURN NULL",
+        # Complete, so that the INSERT trigger has nothing to do.
+        "NEW.created_by := 'forger'; NEW.updated_by := 'forger'; RETURN NEW",
+    ],
+)
+def test_strict_a_move_that_another_trigger_ends_vouches_for_no_insert(
+    partitioned: str, body: str
+) -> None:
+    """A BEFORE INSERT trigger swallows the row, or completes it: the word goes with it."""
+    install(partitioned, strict=True)
+    execute(f"CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body}; END$$")
+    execute(
+        "CREATE TRIGGER end_it BEFORE INSERT ON moving_south FOR EACH ROW EXECUTE FUNCTION end_it()"
+    )
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    execute(MOVE_AND_INSERT)
+    assert people_of("moving", 2) == ("forger", "forger")
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+@pytest.mark.parametrize("trigger", ["a BEFORE INSERT", "~~~ BEFORE UPDATE"])
+def test_a_row_that_other_triggers_change_on_its_way_keeps_its_maker(
+    partitioned: str, has_key: bool, trigger: str
+) -> None:
+    """What they change is not what identifies the row; with a key, no other row passes for it."""
+    if has_key:
+        execute("ALTER TABLE moving ADD PRIMARY KEY (id, region)")
+    install(partitioned, strict=True)
+    execute(
+        "CREATE FUNCTION write_body() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN NEW.body := clock_timestamp()::text; RETURN NEW; END$$"
+    )
+    name, _, event = trigger.partition(" ")
+    execute(f'CREATE TRIGGER "{name}" {event} ON moving FOR EACH ROW EXECUTE FUNCTION write_body()')
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("mover")
+    execute("UPDATE moving SET region = 'west'")
+    assert people_of("moving", 1) == ("victim", "mover")
+    if has_key:
+        execute('ALTER TABLE moving_south DISABLE TRIGGER "~~audit_fields_insert"')
+        execute(MOVE_AND_INSERT)
+        assert people_of("moving", 2) == ("mover", "mover")
+
+
+def test_strict_a_row_with_json_that_jsonb_refuses_moves(partitioned: str) -> None:
+    """What travels with the word is text: PostgreSQL's `json` holds what its `jsonb` cannot."""
+    execute('ALTER TABLE moving ADD facts json DEFAULT \'{"a": "\\u0000"}\'')
+    install(partitioned, strict=True)
+    act_as("maker")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("mover")
+    execute("UPDATE moving SET region = 'west'")
+    assert people_of("moving", 1) == ("maker", "mover")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_strict_what_stays_or_goes_vouches_for_no_insert(partitioned: str, forgery: str) -> None:
+    """STRICT: only the row that moved keeps its maker; the one beside it is its writer's."""
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    forge(partitioned, FORGERIES[forgery])
+    assert people_of("moving", 2) == ("forger", "forger")
+    if people := rows("SELECT created_by, updated_by FROM moving WHERE id = 1"):
+        assert people == [("victim", "forger" if "undone" not in forgery else "victim")]
+
+
+@pytest.mark.parametrize("forgery", MERGE_FORGERIES)
+def test_strict_merge_vouches_for_the_row_that_it_moves(partitioned: str, forgery: str) -> None:
+    """STRICT: MERGE may move one row, delete it or leave it; what it inserts is its writer's."""
+    if connection.pg_version < 150000:
+        pytest.skip("PostgreSQL has MERGE from 15 on")
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("forger")
+    forge(partitioned, MERGE_FORGERIES[forgery])
+    assert people_of("moving", 2) == ("forger", "forger")
+    if people := rows("SELECT created_by, updated_by FROM moving WHERE id = 1"):
+        assert people == [("victim", "forger")]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_legacy_row_that_stays_leaves_inserts_to_be_filled(
+    partitioned: str, strict: bool
+) -> None:
+    """A row without created_* that is updated where it is, beside an INSERT without them."""
+    execute("INSERT INTO moving (id, region, updated_by) VALUES (1, 'north', 'somebody')")
+    install(partitioned, strict=strict)
+    act_as("7")
+    forge(
+        partitioned,
+        "INSERT INTO moving (id, region) VALUES (1, 'north'), (2, 'north'), (3, 'south') "
+        "ON CONFLICT (id, region) DO UPDATE SET body = 'x'",
+    )
+    assert people_of("moving", 1) == (None, "7")
+    assert people_of("moving", 2) == people_of("moving", 3) == ("7", "7")
+    assert stamps_of("moving", 2)["created_at"] is not None
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("nobody", ["fallback", "refuse"])
+@pytest.mark.parametrize("actor", [None, "7"])
+@pytest.mark.parametrize("column", ROLE_TYPES)
+def test_under_preserve_a_row_moves_as_it_is(
+    partitioned: str, strict: bool, nobody: str, actor: str | None, column: str
+) -> None:
+    """An UPDATE fills NULL with the old value; where that is NULL as well, moving fills nothing."""
+    whole = dict(zip(ROLE_TYPES, (LONG_AGO, LONG_AGO, "maker", "changer"), strict=True))
+    lacking = {**whole, column: None}
+    for number, values in ((1, whole), (2, lacking)):
+        execute(
+            f"INSERT INTO moving (id, region, {', '.join(values)}) "
+            "VALUES (%s, 'north', %s, %s, %s, %s)",
+            [number, *values.values()],
+        )
+    install(partitioned, strict=strict, nobody=nobody)
+    act_as(actor, preserve=True)
+    execute(f"UPDATE moving SET region = 'south', {column} = NULL")
+    assert stamps_of("moving", 1) == whole
+    assert stamps_of("moving", 2) == lacking
+    act_as("7", preserve=True)
+    execute("INSERT INTO moving (id, region) VALUES (3, 'west')")
+    assert people_of("moving", 3) == ("7", "7")
+
+
+def test_what_other_triggers_do_meanwhile_comes_not_between(partitioned: str) -> None:
+    """STRICT: neighbours that move, change and insert rows of the same table while a row moves."""
+    install(partitioned, strict=True)
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north'), (10, 'north'), (20, 'south')")
+    execute(
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF pg_trigger_depth() = 1 THEN "
+        "UPDATE moving SET region = CASE region WHEN 'west' THEN 'north' ELSE 'west' END "
+        "WHERE id = 10; "
+        "UPDATE moving SET body = 'y' WHERE id = 20; "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 30, 'south', created_at, created_by FROM moving WHERE id = 20; "
+        "END IF; RETURN COALESCE(NEW, OLD); END $$"
+    )
+    for event in ("UPDATE", "DELETE", "INSERT"):
+        execute(
+            f"CREATE TRIGGER meddle_{event} BEFORE {event} ON moving "
+            "FOR EACH ROW EXECUTE FUNCTION meddle()"
+        )
+    act_as("mover")
+    execute("UPDATE moving SET region = 'far west' WHERE id = 1")
+    assert row("SELECT region FROM moving WHERE id = 1") == ("far west",)
+    assert people_of("moving", 1) == ("victim", "mover")
+    assert people_of("moving", 10) == people_of("moving", 20) == ("victim", "mover")
+    assert rows("SELECT created_by FROM moving WHERE id = 30") == [("mover",)] * 3
+
+
+@pytest.fixture
+def partitions_elsewhere(partitioned: str) -> str:
+    """The table's triggers, and then a partition of another schema and one that was a table."""
+    install(partitioned, strict=True)
+    execute("CREATE SCHEMA elsewhere")
+    execute("CREATE TABLE elsewhere.moving_east PARTITION OF moving FOR VALUES IN ('east')")
+    execute("CREATE TABLE once_plain (LIKE moving)")
+    execute("ALTER TABLE moving ATTACH PARTITION once_plain FOR VALUES IN ('plain')")
+    return partitioned
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (start, end)
+        for start in ("east", "plain", "north")
+        for end in ("east", "plain", "far west")
+        if start != end
+    ],
+)
+def test_partitions_made_later_pass_rows_on(
+    partitions_elsewhere: str, start: str, end: str
+) -> None:
+    """From and to each of them, and none vouches for an INSERT; nothing differs from the code."""
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, %s)", [start])
+    act_as("mover")
+    execute("UPDATE moving SET region = %s", [end])
+    assert people_of("moving", 1) == ("victim", "mover")
+    execute(
+        "UPDATE moving SET body = 'x' WHERE id = 1; "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 2, 'east', created_at, created_by FROM moving WHERE id = 1"
+    )
+    assert people_of("moving", 2) == ("mover", "mover")
+    assert differences(connection) == []
+
+
+def test_a_table_that_became_a_partition_by_itself(partitioned: str) -> None:
+    """Each partition with triggers of its own: rows keep their maker; check asks for the third."""
+    for name in ("moving_north", "moving_south"):
+        execute(f"ALTER TABLE moving DETACH PARTITION {name}")
+        install(name, strict=True)
+    assert differences(connection) == []
+    execute("ALTER TABLE moving ATTACH PARTITION moving_north FOR VALUES IN ('north')")
+    execute("ALTER TABLE moving ATTACH PARTITION moving_south FOR VALUES IN ('south')")
+    found = {(found.table, found.kind) for found in differences(connection)}
+    assert found == {
+        (f"public.{name}", kind)
+        for name in ("moving_north", "moving_south")
+        for kind in ("missing", "definition")
+    }
+    act_as("victim")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    for repaired in (False, True):
+        if repaired:
+            repair(connection)
+            assert differences(connection) == []
+            execute("UPDATE moving SET region = 'north'")
+        act_as("mover")
+        execute("UPDATE moving SET region = 'south'")
+        assert people_of("moving", 1) == ("victim", "mover")
+    execute(
+        "UPDATE moving SET body = 'x' WHERE id = 1; "
+        "INSERT INTO moving (id, region, created_at, created_by) "
+        "SELECT 2, 'north', created_at, created_by FROM moving WHERE id = 1"
+    )
+    assert people_of("moving", 2) == ("mover", "mover")
+    execute("ALTER TABLE moving DETACH PARTITION moving_north")
+    assert {found.table for found in differences(connection)} == {"public.moving_north"}
+    repair(connection)
+    assert differences(connection) == []
+
+
+def move_triggers() -> list[Any]:
+    return rows("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname ~ '^~~audit.*move$'")
+
+
+def test_the_third_trigger_is_on_partitioned_tables_only(partitioned: str) -> None:
+    """It comes and goes with the others."""
+    execute("CREATE TABLE plain (LIKE moving)")
+    for table in ("plain", "moving"):
+        operation = InstallAuditTriggers(table, strict=True)
+        with connection.schema_editor() as editor:
+            operation.database_forwards("triggersapp", editor, None, None)
+        assert bool(move_triggers()) == (table == "moving")
+    assert ("moving",) in move_triggers()
+    with connection.schema_editor() as editor:
+        RemoveAuditTriggers("moving").database_forwards("triggersapp", editor, None, None)
+    assert move_triggers() == []
+
+
+def test_a_lost_third_trigger_is_found_and_put_back(partitioned: str) -> None:
+    """Dropped, switched off, and switched off on one partition two levels down."""
+    install(partitioned, strict=True)
+    name = "~~audit_fields_move"
+    for statement, expected in (
+        (f'DROP TRIGGER "{name}" ON moving', f"trigger {name} is missing"),
+        (f'ALTER TABLE ONLY moving DISABLE TRIGGER "{name}"', f"trigger {name} is disabled"),
+        (
+            f'ALTER TABLE moving_far DISABLE TRIGGER "{name}"',
+            f"trigger {name} is disabled on partition public.moving_far",
+        ),
+    ):
+        execute(statement)
+        assert [str(found) for found in differences(connection)] == [f"public.moving: {expected}"]
+        repair(connection)
+        assert differences(connection) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("isolation", "expected"),
+    [
+        ("READ COMMITTED", ("south", "victim", "second")),
+        ("REPEATABLE READ", ("north", "victim", "first")),
+    ],
+)
+def test_a_row_that_waited_for_another_change_moves_with_its_maker(
+    isolation: str, expected: tuple[str, str, str]
+) -> None:
+    """STRICT: the version that leaves is the one that the other transaction left, or none does."""
+    parameters = connection.get_connection_params()
+    for name in ("context", "cursor_factory"):
+        parameters.pop(name, None)
+    execute(
+        f"CREATE TABLE moving (id int, region text, {columns_sql()}) PARTITION BY LIST (region)"
+    )
+    try:
+        for region in ("north", "south"):
+            execute(f"CREATE TABLE moving_{region} PARTITION OF moving FOR VALUES IN ('{region}')")
+        install("moving", strict=True)
+        with transaction.atomic():
+            act_as("victim")
+            execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+        with (
+            psycopg.connect(**parameters) as first,
+            psycopg.connect(**parameters) as second,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            first.execute("SET LOCAL app.\"current_user\" TO 'first'")
+            first.execute("UPDATE moving SET id = 2")
+            second.execute(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
+            second.execute("SET LOCAL app.\"current_user\" TO 'second'")
+            waiting = pool.submit(second.execute, "UPDATE moving SET region = 'south'")
+            wait_until_blocked(second.info.backend_pid)
+            first.commit()
+            if isolation == "REPEATABLE READ":
+                with pytest.raises(psycopg.errors.SerializationFailure):
+                    waiting.result()
+                second.rollback()
+            else:
+                waiting.result()
+                second.commit()
+        found = row("SELECT region, created_by, updated_by FROM moving WHERE id = 2")
+        assert found == expected
+    finally:
+        execute("DROP TABLE moving")
+        with connection.schema_editor() as editor:
+            editor.execute(drop_unused_functions_sql(), None)
+
+
+def wait_until_blocked(process: int) -> None:
+    end = time.monotonic() + 20
+    while row("SELECT cardinality(pg_blocking_pids(%s))", [process]) == (0,):
+        assert time.monotonic() < end, "the second transaction never waited for the first"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_once() -> None:
+    """The one that waited for the other finds the function gone, and is done."""
+    parameters = connection.get_connection_params()
+    for name in ("context", "cursor_factory"):
+        parameters.pop(name, None)
+    make_table("dropped")
+    install("dropped", columns={"created_by": "created_by", "updated_at": "updated_at"})
+    execute("DROP TABLE dropped")
+    (name,) = rows("SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE '%%d_at_%%'")[-1]
+    with (
+        psycopg.connect(**parameters) as first,
+        psycopg.connect(**parameters, autocommit=True) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first.execute(drop_unused_functions_sql())
+        waiting = pool.submit(second.execute, drop_unused_functions_sql())
+        wait_until_blocked(second.info.backend_pid)
+        first.commit()
+        waiting.result(timeout=20)
+    assert row("SELECT to_regprocedure(%s)", [name]) == (None,)
