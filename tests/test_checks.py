@@ -164,7 +164,7 @@ def test_user_with_a_key_too_long_for_a_label_is_named(monkeypatch):
         class Meta:
             app_label = "testapp"
 
-    monkeypatch.setattr(checks, "get_user_model", lambda: Person)
+    monkeypatch.setattr(checks.project, "get_user_model", lambda: Person)
     assert checks.check_user_label() == [
         Warning(
             "The primary key of testapp.Person may have 254 characters: no usable label.",
@@ -220,7 +220,7 @@ def test_unmanaged_model_is_named(monkeypatch):
             managed = False
             db_table = "old_charge"
 
-    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
+    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Charge])
     assert checks.check_unmanaged() == [
         Warning(
             "testapp.Charge is not managed: no migration installs its trigger.",
@@ -241,8 +241,8 @@ def test_unmanaged_model_that_a_migration_covers_passes(monkeypatch):
             managed = False
             db_table = "old_charge"
 
-    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
-    monkeypatch.setattr(checks, "tables_of_migrations", lambda: {"old_charge"})
+    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Charge])
+    monkeypatch.setattr(checks.database, "tables_of_migrations", lambda: {"old_charge"})
     assert checks.check_unmanaged() == []
 
 
@@ -259,7 +259,7 @@ def test_the_operation_that_an_unmanaged_model_needs_is_spelled_out(monkeypatch)
             managed = False
             db_table = '"legacy"."old_charge"'
 
-    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Charge])
+    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Charge])
     (warning,) = checks.check_unmanaged()
     arguments = "'old_charge', schema='legacy', created_at=None, updated_by='changer'"
     assert warning.hint == f"Add InstallAuditTriggers({arguments}) to a migration."
@@ -274,7 +274,7 @@ def test_a_model_that_was_managed_once_passes(monkeypatch):
             app_label = "triggersapp"
             managed = False
 
-    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Note])
+    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Note])
     assert checks.check_unmanaged() == []
 
 
@@ -289,7 +289,7 @@ def test_columns_that_cannot_hold_what_they_should_are_named(monkeypatch):
         class Meta:
             app_label = "testapp"
 
-    monkeypatch.setattr(checks, "_audited_models", lambda app_configs: [Order])
+    monkeypatch.setattr(checks.models, "audited_models", lambda app_configs: [Order])
     assert {(error.id, error.msg) for error in checks.check_columns()} == {
         ("django_audit_fields.E007", "testapp.Order.created_by cannot hold a label."),
         ("django_audit_fields.E007", "testapp.Order.updated_at cannot hold a time."),
@@ -366,7 +366,7 @@ def test_a_child_whose_manager_leaves_stamps_out_is_named(monkeypatch):
         *(ChildWithOurs, ChildWithoutColumns, ProxyOfParent, ProxyOfChild),
         *(ChildOfChild, ChildOfTenant, ChildOfCreated),
     ]
-    monkeypatch.setattr(checks, "_timestamp_models", lambda app_configs: children)
+    monkeypatch.setattr(checks.models, "timestamp_models", lambda app_configs: children)
     found = checks.check_managers()
     assert [(warning.id, warning.obj) for warning in found] == [
         ("django_audit_fields.W006", model)

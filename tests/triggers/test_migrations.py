@@ -276,7 +276,7 @@ def test_a_model_that_becomes_managed_needs_a_second_makemigrations(
     between = forwards(first, unmanaged)
     execute("CREATE TABLE triggersapp_thing (LIKE testapp_item INCLUDING ALL)")
     known = {"triggersapp.thing": False}
-    monkeypatch.setattr(checks, "models_of_migrations", lambda: known)
+    monkeypatch.setattr(checks.database, "models_of_migrations", lambda: known)
     monkeypatch.setattr(catalog.apps, "get_models", lambda **kwargs: [model])
     (warning,) = run_checks(tags=[Tags.database], databases=["default"])
     assert (warning.id, warning.msg) == (

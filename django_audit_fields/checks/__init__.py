@@ -1,0 +1,21 @@
+"""System checks: one function for each thing that a project can get wrong.
+
+The IDs are documented in the README and are never used again for something else.
+"""
+
+from __future__ import annotations
+
+from .database import check_database, check_unmanaged, check_vendors
+from .models import check_columns, check_managers
+from .project import check_middleware, check_settings, check_user_label
+
+__all__ = [
+    "check_columns",
+    "check_database",
+    "check_managers",
+    "check_middleware",
+    "check_settings",
+    "check_unmanaged",
+    "check_user_label",
+    "check_vendors",
+]

@@ -1,0 +1,107 @@
+"""Checks of what the databases have. Only `check_database` queries, and only those it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, Warning, register
+from django.db import connection, connections, models, router
+
+from ..drift import coverage, models_of_migrations, table_names, tables_of_migrations
+from ..triggers import ROLES, audit_fields_of
+from .models import audited_models
+
+
+@register(Tags.models)
+def check_vendors(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W002: a database without triggers of ours."""
+    audited = [model for model in audited_models(app_configs) if model._meta.managed]
+    return [
+        Warning(
+            f"Database {alias!r} is not PostgreSQL: no trigger keeps its rows right.",
+            hint="Writes past the ORM are not stamped there; move audited models to PostgreSQL.",
+            id="django_audit_fields.W002",
+        )
+        for alias in connections
+        if connections[alias].vendor != "postgresql"
+        and any(router.allow_migrate_model(alias, model) for model in audited)
+    ]
+
+
+@register(Tags.models)
+def check_unmanaged(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W003: a table that no migration of Django's makes, and that none gives a trigger."""
+    unmanaged = [model for model in audited_models(app_configs) if not model._meta.managed]
+    covered = tables_of_migrations() if unmanaged else set()
+    uncovered = [
+        (model, schema, table)
+        for model in unmanaged
+        for schema, table in [table_names(connection.ops.quote_name(model._meta.db_table))]
+        if table not in covered
+    ]
+    # One that was managed once has its trigger from then.
+    migrated = models_of_migrations() if uncovered else {}
+    return [
+        Warning(
+            f"{model._meta.label} is not managed: no migration installs its trigger.",
+            hint=f"Add InstallAuditTriggers({_operation_arguments(model, schema, table)}) "
+            "to a migration.",
+            obj=model,
+            id="django_audit_fields.W003",
+        )
+        for model, schema, table in uncovered
+        if not migrated.get(model._meta.label_lower)
+    ]
+
+
+def _operation_arguments(model: type[models.Model], schema: str | None, table: str) -> str:
+    fields = audit_fields_of(model)
+    columns = {role: str(fields[role].column) if role in fields else None for role in ROLES}
+    named: dict[str, str | None] = {} if schema is None else {"schema": schema}
+    named |= {role: column for role, column in columns.items() if column != role}
+    return ", ".join([repr(table), *(f"{name}={value!r}" for name, value in named.items())])
+
+
+@register(Tags.database)
+def check_database(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """W010 and W007: what `audit_triggers check` finds. Only warn, since `migrate` asks first."""
+    return [
+        message
+        for alias in databases or ()
+        if connections[alias].vendor == "postgresql"
+        for message in _database_messages(alias)
+    ]
+
+
+def _database_messages(alias: str) -> Iterator[CheckMessage]:
+    entries = [entry for entry in coverage(connections[alias]) if entry.differences]
+    is_suspicious = any(entry.model and not entry.table.triggers for entry in entries)
+    # Asked only where there is reason to, since every migration has its say in it.
+    migrated = models_of_migrations() if is_suspicious else {}
+    for entry in entries:
+        model = entry.model
+        if model and not entry.table.triggers and migrated.get(model._meta.label_lower) is False:
+            yield Warning(
+                f"No migration gives {model._meta.label} its trigger.",
+                hint="Run `manage.py makemigrations`. A model that becomes managed needs a second "
+                "run: Django adds constraints only to one that is managed already.",
+                obj=model,
+                id="django_audit_fields.W007",
+            )
+            continue
+        for difference in entry.differences:
+            yield Warning(
+                f"{difference}.",
+                hint=f"Run `manage.py audit_triggers install --database {alias}`.",
+                id="django_audit_fields.W010",
+            )

@@ -1,0 +1,103 @@
+"""Checks of models: their columns and managers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import models
+
+from ..models import TimestampModel
+from ..stamping import AUDIT_NAMES, LABELS, UPDATED, AuditQuerySet
+
+logger = logging.getLogger("django_audit_fields")
+
+
+def timestamp_models(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
+    for config in apps.get_app_configs() if app_configs is None else app_configs:
+        yield from (model for model in config.get_models() if issubclass(model, TimestampModel))
+
+
+def audited_models(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
+    """The models whose own table has the columns."""
+    for model in timestamp_models(app_configs):
+        if AUDIT_NAMES & {field.name for field in model._meta.local_concrete_fields}:
+            yield model
+
+
+@register(Tags.models)
+def check_columns(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E007: a model that replaces a column by one that cannot hold a time or a label."""
+    return [
+        Error(
+            f"{model._meta.label}.{field.name} cannot hold a {kind}.",
+            hint=f"Make it a {wanted[0].__name__}, or give what is there now another name.",
+            obj=model,
+            id="django_audit_fields.E007",
+        )
+        for model in audited_models(app_configs)
+        for field in model._meta.local_fields
+        if field.name in AUDIT_NAMES or field.attname in AUDIT_NAMES
+        for kind, wanted in [
+            ("label", (models.CharField, models.TextField))
+            if field.name in LABELS
+            else ("time", (models.DateTimeField,))
+        ]
+        if not isinstance(field, wanted)
+    ]
+
+
+@register(Tags.models)
+def check_managers(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W006: a child table whose manager writes one table and leaves the stamps in another."""
+    return [
+        Warning(
+            f"{model._meta.label}'s default manager does not stamp what it writes to one of its "
+            "tables alone: its own, or a parent's.",
+            hint="Name TimestampModel before the other bases, or set objects = AuditManager(); "
+            "beside another package's manager, make its queryset an AuditQuerySet.",
+            obj=model,
+            id="django_audit_fields.W006",
+        )
+        for model in timestamp_models(app_configs)
+        if _writes_beside_stamps(model) and not _stamps_what_it_writes(model._default_manager)
+    ]
+
+
+def _writes_beside_stamps(model: type[models.Model]) -> bool:
+    """Whether one of its tables has columns to write, and another those that a write stamps."""
+    concrete = model._meta.concrete_model or model
+    tables = [concrete, *concrete._meta.all_parents]
+    columns = []
+    for table in tables:
+        options = table._meta
+        links = {field for field in options.parents.values() if field is not None}
+        columns.append(
+            {
+                field.attname
+                for field in options.local_concrete_fields
+                if field not in links and not field.primary_key and not field.generated
+            }
+        )
+    is_stamped = [bool(own & set(UPDATED)) for own in columns]
+    return any(is_stamped) and any(
+        own and not stamped for own, stamped in zip(columns, is_stamped, strict=True)
+    )
+
+
+def _stamps_what_it_writes(manager: models.Manager[Any]) -> bool:
+    if issubclass(getattr(manager, "_queryset_class", models.QuerySet), AuditQuerySet):
+        return True
+    try:
+        return isinstance(manager.get_queryset(), AuditQuerySet)
+    except Exception:
+        # It asks for what there is in a request, or in a tenant: nothing can be told of it here.
+        logger.info("Nothing can be told of %r, which has no queryset now.", manager, exc_info=True)
+        return True
