@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
-from django.db.models.signals import post_migrate, pre_save
+from django.db.models.signals import post_migrate, pre_migrate, pre_save
 
 from .actors import connect as connect_crum
 from .carrying import carry_on_new_connection, carry_on_open_connections
 from .drift import drop_unused_functions
 from .stamping import stamp_actor
+from .trail import install_before_migrate
 
 
 class AuditFieldsConfig(AppConfig):
@@ -26,6 +27,11 @@ class AuditFieldsConfig(AppConfig):
         )
         carry_on_open_connections()
         connect_crum()
+        pre_migrate.connect(
+            install_before_migrate,
+            sender=self,
+            dispatch_uid="django_audit_fields.install_before_migrate",
+        )
         post_migrate.connect(
             drop_unused_functions,
             sender=self,

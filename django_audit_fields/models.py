@@ -48,9 +48,10 @@ from .stamping import (
     updated_names,
     write_back,
 )
+from .trail import attach_trail
 from .triggers import attach_trigger
 
-__all__ = ["AuditManager", "AuditQuerySet", "TimestampModel"]
+__all__ = ["AuditManager", "AuditQuerySet", "TimestampModel", "TrailModel"]
 
 AuditManager = RelatingManager.from_queryset(AuditQuerySet, "AuditManager")
 # Where it can be imported from: by this django-stubs knows the managers that are made of it.
@@ -417,6 +418,13 @@ class TimestampModel(_Model):
         return result
 
 
+class TrailModel(TimestampModel):
+    """A `TimestampModel` with a trail: every change of a row is recorded, as `trail` has it."""
+
+    class Meta:
+        abstract = True
+
+
 @functools.cache
 def is_all_ours(model: type[models.Model]) -> bool:
     """Whether each of the four columns is of our fields, which never read one to save it."""
@@ -439,6 +447,8 @@ def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:
             "add 'django_audit_fields' to INSTALLED_APPS."
         )
     attach_trigger(sender)
+    if issubclass(sender, TrailModel):
+        attach_trail(sender)
 
 
 class_prepared.connect(audit_concrete_model, dispatch_uid="django_audit_fields.models")

@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "tests.actors.actorapp",
     "tests.triggers.triggersapp",
     "tests.stamping.oddapp",
+    "tests.trail.trailapp",
     *(["tests.typing"] if IS_TYPE_CHECKING else []),
 ]
 MIDDLEWARE = [

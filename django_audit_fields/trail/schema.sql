@@ -1,0 +1,42 @@
+CREATE SCHEMA IF NOT EXISTS audit_trail;
+REVOKE ALL ON SCHEMA audit_trail FROM PUBLIC;
+
+CREATE TABLE IF NOT EXISTS audit_trail.event (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    recorded_at timestamp with time zone NOT NULL,
+    action text NOT NULL,
+    -- Of the partition root, where there is one.
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    -- The key as text; of several columns the JSON array of them, as text.
+    row_key text,
+    actor text NOT NULL,
+    -- What was sent along, as it was sent.
+    context jsonb,
+    db_role text NOT NULL,
+    application_name text,
+    client_addr inet,
+    transaction_id bigint NOT NULL,
+    -- Update: the old values of what changed. Delete: the whole row.
+    before jsonb,
+    -- Insert, baseline, update: the whole row.
+    after jsonb,
+    PRIMARY KEY (id, recorded_at),
+    CONSTRAINT event_action CHECK (action IN ('insert', 'update', 'delete', 'truncate', 'baseline')),
+    CONSTRAINT event_row_key CHECK (row_key IS NOT NULL OR action = 'truncate')
+) PARTITION BY RANGE (recorded_at);
+REVOKE ALL ON audit_trail.event FROM PUBLIC;
+
+CREATE INDEX IF NOT EXISTS event_row ON audit_trail.event (table_schema, table_name, row_key, id);
+CREATE INDEX IF NOT EXISTS event_actor ON audit_trail.event (actor, recorded_at);
+CREATE INDEX IF NOT EXISTS event_time ON audit_trail.event USING brin (recorded_at);
+CREATE INDEX IF NOT EXISTS event_transaction ON audit_trail.event USING brin (transaction_id);
+
+-- What is written is never changed: statement triggers, so that a statement that finds no row is refused as well.
+CREATE OR REPLACE FUNCTION audit_trail.refuse() RETURNS trigger LANGUAGE plpgsql AS $refuse$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'insufficient_privilege',
+        MESSAGE = pg_catalog.format('%s of audit_trail.%I is refused: the trail is only added to.', TG_OP, TG_TABLE_NAME);
+END $refuse$;
+REVOKE ALL ON FUNCTION audit_trail.refuse() FROM PUBLIC;
