@@ -9,40 +9,54 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+#: What happens to a row, in order: the action, and who is to have done it.
+Events = tuple[tuple[str, str], ...]
+
 
 class Wanted(NamedTuple):
-    created_by: str
-    updated_by: str
+    events: Events
     #: "kept": answered, has to be there. "gone": undone, must not be. "doubt": nobody answered.
     promise: str
 
+    @property
+    def created_by(self) -> str:
+        return self.events[0][1]
+
+    @property
+    def updated_by(self) -> str:
+        return self.events[-1][1]
+
 
 Journal = dict[str, Wanted]
-Rows = dict[str, tuple[str, str]]
 
 
-def rows_of(work: str, own: str, other: str) -> tuple[Rows, str]:
-    """Parts that are stored with who created and changed them last; and those undone."""
+def events_of(work: str, own: str, other: str) -> tuple[dict[str, Events], str]:
+    """The parts that are stored, with all that happens to each; and the parts that are undone."""
     label = f"import:{other}"
+    inserted, updated = ("insert", own), ("update", own)
     match work:
         case "orm" | "sql":
-            return {"a": (own, own)}, ""
+            return {"a": (inserted, updated)}, ""
         case "bulk":
-            return dict.fromkeys("abc", (own, own)), ""
+            return dict.fromkeys("abc", (inserted, updated, updated)), ""
         case "in_transaction":
-            return {"a": (own, label), "b": (own, own), "c": (label, own)}, ""
+            return {
+                "a": (inserted, ("update", label)),
+                "b": (inserted,),
+                "c": (("insert", label), updated),
+            }, ""
         case "impersonate":
-            return {"a": (other, other), "b": (other, own)}, ""
+            return {"a": (("insert", other),), "b": (("insert", other), updated)}, ""
         case "nobody":
-            return dict.fromkeys("ab", ("system", "system")), ""
+            return dict.fromkeys("ab", (("insert", "system"),)), ""
         case "rolled_back":
             return {}, "ab"
         case "to_savepoint":
-            return {"a": (own, own), "c": (own, own)}, "b"
+            return {"a": (inserted,), "c": (inserted,)}, "b"
         case "failing":
-            return {"a": (own, own)}, "b"
+            return {"a": (inserted,)}, "b"
         case "stream":
-            return dict.fromkeys("abc", (own, own)), ""
+            return dict.fromkeys("abc", (inserted,)), ""
     raise ValueError(f"No such work: {work!r}.")
 
 
@@ -116,39 +130,45 @@ class Client:
         connection.close()
 
     def note(self, mark: str, work: str, other: str, promise: str) -> None:
-        stored, undone = rows_of(work, self.key, other)
-        for part, (created_by, updated_by) in stored.items():
-            self.journal[f"{mark} {part}"] = Wanted(created_by, updated_by, promise)
+        stored, undone = events_of(work, self.key, other)
+        for part, events in stored.items():
+            self.journal[f"{mark} {part}"] = Wanted(events, promise)
         for part in undone:
-            self.journal[f"{mark} {part}"] = Wanted("", "", "gone")
+            self.journal[f"{mark} {part}"] = Wanted((), "gone")
 
 
 class Verdict(NamedTuple):
     rows: int
+    events: int
     wrong: list[str]
     lost: list[str]
     unwanted: list[str]
 
 
-def compare(journals: list[Journal], rows: list[tuple[str, str, str]]) -> Verdict:
-    """Every row with the journal, and every entry of the journal with the rows.
+def compare(
+    journals: list[Journal], rows: list[tuple[str, str, str]], events: dict[str, Events]
+) -> Verdict:
+    """Every row and its events with the journal, and every entry of the journal with them.
 
-    A row whose request was abandoned may have been created and not yet changed by the other actor
-    of its work; each name that it carries has to be one of those.
+    A row whose request was abandoned may have been created and not yet changed again: its events
+    are the first of those that were wanted, and it carries the names of these.
     """
     wanted: Journal = {}
     for journal in journals:
         wanted.update(journal)
-    wrong, unwanted, seen = [], [], set()
+    wrong, seen = [], {mark for mark, *_ in rows}
+    known = {mark for mark, entry in wanted.items() if entry.promise != "gone"}
     for mark, created_by, updated_by in rows:
-        seen.add(mark)
-        entry = wanted.get(mark)
-        if entry is None or entry.promise == "gone":
-            unwanted.append(mark)
-        elif entry.promise == "doubt" and (created_by, updated_by) == (created_by,) * 2:
-            if created_by != entry.created_by:
-                wrong.append(f"{mark}: {(created_by, updated_by)}, wanted {entry}")
-        elif (created_by, updated_by) != entry[:2]:
-            wrong.append(f"{mark}: {(created_by, updated_by)}, wanted {entry}")
-    lost = [mark for mark, entry in wanted.items() if entry.promise == "kept" and mark not in seen]
-    return Verdict(len(rows), wrong, lost, unwanted)
+        found = events.get(mark, ())
+        if mark not in known:
+            continue
+        entry = wanted[mark]
+        is_whole = found == entry.events
+        is_begun = entry.promise == "doubt" and found == entry.events[: len(found)]
+        if not found or not (is_whole or is_begun):
+            wrong.append(f"{mark}: {found}, wanted {entry}")
+        elif (created_by, updated_by) != (found[0][1], found[-1][1]):
+            wrong.append(f"{mark}: {(created_by, updated_by)}, its events are {found}")
+    lost = [mark for mark in known if wanted[mark].promise == "kept" and mark not in seen]
+    unwanted = sorted({*seen, *events} - known) + sorted(events.keys() & known - seen)
+    return Verdict(len(rows), sum(map(len, events.values())), wrong, lost, unwanted)

@@ -2,10 +2,10 @@
 
 from django.db import models
 
-from django_audit_fields.models import TimestampModel
+from django_audit_fields.models import TrailModel
 
 
-class Entry(TimestampModel):
+class Entry(TrailModel):
     mark = models.CharField(max_length=60, unique=True)
     amount = models.IntegerField(default=0)
 

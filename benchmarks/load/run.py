@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,6 +43,10 @@ SERVERS = {
         *("--log-level", "critical", "--no-access-log"),
     ],
 }
+EVENTS = """
+    SELECT coalesce(after, before) ->> 'mark', action, actor FROM audit_trail.event
+    WHERE table_name = 'load_entry' ORDER BY id
+"""
 BOUNCER = """
 [databases]
 * = host='{host}' port=5432 user=postgres
@@ -185,8 +190,15 @@ def load(seconds: float, users: int) -> dict[str, Any]:
             rows = connection.execute(
                 "SELECT mark, created_by, updated_by FROM load_entry"
             ).fetchall()
+            events = defaultdict(list)
+            for mark, action, actor in connection.execute(EVENTS):
+                events[mark].append((action, actor))
             version = connection.info.parameter_status("server_version")
-    verdict = compare([client.journal for client in clients], rows)
+    verdict = compare(
+        [client.journal for client in clients],
+        rows,
+        {mark: tuple(found) for mark, found in events.items()},
+    )
     unexpected = [line for client in clients for line in client.unexpected]
     memory = {name: flatness(samples, name, elapsed) for name in SERVERS}
     return {
@@ -258,7 +270,8 @@ def described(result: dict[str, Any]) -> str:
         ["rows that were promised", f"{result['promised']:,}"],
         ["rows that were undone again", f"{result['undone']:,}"],
         ["rows found", f"{verdict.rows:,}"],
-        ["**wrong names**", f"**{len(verdict.wrong)}**"],
+        ["events in the trail", f"{verdict.events:,}"],
+        ["**wrong names or events**", f"**{len(verdict.wrong)}**"],
         ["**promised and lost**", f"**{len(verdict.lost)}**"],
         ["undone and found", str(len(verdict.unwanted))],
         ["answers other than expected", str(len(result["unexpected"]))],
