@@ -10,7 +10,7 @@ from .actors import connect as connect_crum
 from .carrying import carry_on_new_connection, carry_on_open_connections
 from .drift import drop_unused_functions
 from .stamping import stamp_actor
-from .trail import install_before_migrate
+from .trail import install_before_migrate, maintain_after_migrate
 
 
 class AuditFieldsConfig(AppConfig):
@@ -36,5 +36,10 @@ class AuditFieldsConfig(AppConfig):
             drop_unused_functions,
             sender=self,
             dispatch_uid="django_audit_fields.drop_unused_functions",
+        )
+        post_migrate.connect(
+            maintain_after_migrate,
+            sender=self,
+            dispatch_uid="django_audit_fields.maintain_after_migrate",
         )
         pre_save.connect(stamp_actor, weak=False, dispatch_uid="django_audit_fields.stamp_actor")

@@ -14,6 +14,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
 from .conf import NOBODY_MODES
+from .trail import AuditTrailOperation
 from .triggers import ROLES, Stamping, install_sql, quote_identifier, quote_literal, remove_sql
 
 
@@ -157,3 +158,29 @@ class RemoveAuditTriggers(AuditTriggersOperation):
     @property
     def migration_name_fragment(self) -> str:
         return f"unaudit_{self.table.lower()}"
+
+
+class InstallAuditTrail(AuditTrailOperation):
+    """Record every change of a table that exists already; backwards stops that."""
+
+    installs = True
+
+    def describe(self) -> str:
+        return f"Install an audit trail on {self.place}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"trail_{self.table.lower()}"
+
+
+class RemoveAuditTrail(AuditTrailOperation):
+    """Stop what InstallAuditTrail started; backwards starts it again, so say the same."""
+
+    installs = False
+
+    def describe(self) -> str:
+        return f"Remove the audit trail from {self.place}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        return f"untrail_{self.table.lower()}"

@@ -7,7 +7,32 @@ triggers (`sql`, `columns`, `constraint`, `attach`), installed by `migrate` (`sc
 from __future__ import annotations
 
 from .attach import attach_trail, trails_of
+from .baseline import recorded_places, write_baseline
 from .constraint import AuditTrail
-from .install import install_before_migrate
+from .expected import expected_tables
+from .inspect import Place, TrailDifference, is_hardened, trail_differences
+from .install import has_trail, install_before_migrate, installed_release, printed_sql
+from .maintain import maintain, maintain_after_migrate
+from .operation import AuditTrailOperation
+from .status import status_of
 
-__all__ = ["AuditTrail", "attach_trail", "install_before_migrate", "trails_of"]
+__all__ = [
+    "AuditTrail",
+    "AuditTrailOperation",
+    "Place",
+    "TrailDifference",
+    "attach_trail",
+    "expected_tables",
+    "has_trail",
+    "install_before_migrate",
+    "installed_release",
+    "is_hardened",
+    "maintain",
+    "maintain_after_migrate",
+    "printed_sql",
+    "recorded_places",
+    "status_of",
+    "trail_differences",
+    "trails_of",
+    "write_baseline",
+]

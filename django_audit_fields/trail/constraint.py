@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from django.db import NotSupportedError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement, Table
 from django.db.models import BaseConstraint, Model
 
 from .columns import columns_of, key_columns, link_models, virtual_columns
-from .sql import LEVELS, Recording, install_sql, is_partitioned, remove_sql
+from .sql import LEVELS, Recording, install_sql, remove_sql
+from .tables import refuse_partitions, table_facts
 
 #: Where migrations find it.
 PATH: Final = "django_audit_fields.trail.AuditTrail"
@@ -129,8 +129,12 @@ class AuditTrail(BaseConstraint):
         texts = []
         for place, (model, recording) in enumerate(recordings):
             table = Table(model._meta.db_table, schema_editor.quote_name)
-            if recording.level == "statement" and not schema_editor.collect_sql:
-                refuse_partitions(schema_editor.connection, str(table))
+            if (
+                recording.level == "statement"
+                and not schema_editor.collect_sql
+                and (facts := table_facts(schema_editor.connection, str(table)))
+            ):
+                refuse_partitions(facts)
             parts[f"table{place}"] = table
             # The statement fills in the table last, when it runs, and reads `%` as its own.
             text = install_sql("\0", recording).replace("%", "%%")
@@ -193,18 +197,10 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-def names_of(argument: str, given: Iterable[str]) -> tuple[str, ...]:
+def names_of(argument: str, given: Iterable[str], *, of: str = "AuditTrail") -> tuple[str, ...]:
     if isinstance(given, str):
-        raise TypeError(f"AuditTrail's {argument} is a list of names, not the text {given!r}.")
+        raise TypeError(f"{of}'s {argument} is a list of names, not the text {given!r}.")
     names = tuple(given)
     if not all(isinstance(name, str) and name for name in names):
-        raise TypeError(f"AuditTrail's {argument} is a list of names, as text, not {names!r}.")
+        raise TypeError(f"{of}'s {argument} is a list of names, as text, not {names!r}.")
     return names
-
-
-def refuse_partitions(connection: Any, table: str) -> None:
-    if is_partitioned(connection, table):
-        raise NotSupportedError(
-            f"{table} has partitions or is one, and a trail at level 'statement' would miss what "
-            "names a partition or moves between two. Use level='row'."
-        )

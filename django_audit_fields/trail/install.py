@@ -105,6 +105,11 @@ def install_schema(connection: BaseDatabaseWrapper) -> None:
         )
 
 
+def printed_sql(connection: BaseDatabaseWrapper) -> str:
+    """All that makes the trail, for another role to run; granted to the one that is connected."""
+    return schema_sql(current_role(connection), this_year())
+
+
 def first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 

@@ -34,6 +34,16 @@ def release_comment() -> str:
     return f"django_audit_fields {RELEASE} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
+def function_bodies() -> dict[str, str]:
+    """The text of each function, as the catalog has it."""
+    sources = {"record": "record.sql", "record_statement": "record_statement.sql"}
+    sources["refuse"] = "schema.sql"
+    return {
+        name: text_of(file).split("$record$" if name != "refuse" else "$refuse$")[1]
+        for name, file in sources.items()
+    }
+
+
 def release_in(comment: str | None) -> int:
     """The release that a COMMENT names; 0 when it names none."""
     mark, _, rest = (comment or "").partition(" ")

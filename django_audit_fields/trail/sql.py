@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..conf import audit_settings
 from ..triggers import quote_identifier, quote_literal
@@ -110,19 +110,3 @@ def remove_sql(table: str, names: Iterable[str]) -> str:
     return "\n".join(
         f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON {table};" for name in names
     )
-
-
-#: Refused, since a statement that names a partition passes the triggers of its root, and the other
-#: way round; and since a row that moves would be an update to one and an insert to the other.
-PARTITION_QUERY: Final = """
-    SELECT relkind = 'p' OR relispartition FROM pg_catalog.pg_class
-    WHERE oid = pg_catalog.to_regclass(%s)
-"""
-
-
-def is_partitioned(connection: Any, table: str) -> bool:
-    """Whether the table has partitions or is one; `table` is its quoted name."""
-    with connection.cursor() as cursor:
-        cursor.execute(PARTITION_QUERY, [table])
-        row = cursor.fetchone()
-    return bool(row and row[0])

@@ -59,13 +59,30 @@ class Patient(models.Model):
         return self.name
 
 
-class Reading(models.Model):
-    """Loaded in bulk."""
-
-    meter = models.IntegerField(default=0)
+class Measured(models.Model):
+    meter = models.IntegerField(default=0, unique=True)
     value = models.FloatField(null=True)
     secret = models.TextField(null=True)  # noqa: DJ001  # NULL stays NULL behind a mask
     hidden = models.TextField(default="")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return str(self.meter)
+
+
+class Gauge(Measured):
+    """Recorded row by row."""
+
+    class Meta:
+        constraints = [
+            AuditTrail(name="%(app_label)s_%(class)s_trail", exclude=["hidden"], mask=["secret"])
+        ]
+
+
+class Reading(Measured):
+    """The same, recorded statement by statement."""
 
     class Meta:
         constraints = [
@@ -76,9 +93,6 @@ class Reading(models.Model):
                 mask=["secret"],
             )
         ]
-
-    def __str__(self) -> str:
-        return str(self.meter)
 
 
 class Line(models.Model):

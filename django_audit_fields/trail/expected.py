@@ -1,0 +1,134 @@
+"""Which tables the project wants a trail of, by its models and by its migrations' operations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.apps import apps
+from django.db import ProgrammingError, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
+from django.db.utils import NotSupportedError
+
+from .attach import trails_of
+from .install import flattened
+from .operation import AuditTrailOperation
+from .sql import Recording
+from .tables import TableFacts, table_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A trail that the code wants; `schema` is None where the search path decides."""
+
+    schema: str | None
+    table: str
+    #: The model's label, or the migration.
+    source: str
+    trail: Recording | AuditTrailOperation
+
+    def recording(self, facts: TableFacts) -> Recording | None:
+        """What is to be recorded of a table; None when the table is not the one that is meant.
+
+        It may be another of that name, or the migration that changes it is still to come.
+        """
+        if isinstance(self.trail, Recording):
+            return self.trail if facts.columns.issuperset(self.trail.key) else None
+        try:
+            return self.trail.recording(facts)
+        except (ProgrammingError, NotSupportedError):
+            return None
+
+
+def expectations(connection: BaseDatabaseWrapper) -> list[Expectation]:
+    return [*of_models(connection), *of_operations(connection)]
+
+
+def of_models(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
+    for model in apps.get_models():
+        options = model._meta
+        if options.proxy or not options.managed:
+            continue
+        for trail in trails_of(model)[:1]:
+            if router.allow_migrate_model(connection.alias, model):
+                for owner, recording in trail.recordings(model):
+                    names = table_names(connection.ops.quote_name(owner._meta.db_table))
+                    yield Expectation(*names, owner._meta.label, recording)
+
+
+def of_operations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
+    """What the applied migrations' operations have installed and not removed since."""
+    loader = MigrationLoader(connection, ignore_no_migrations=True)
+    found: dict[tuple[str | None, str], Expectation] = {}
+    seen = set()
+    for leaf in sorted(loader.graph.leaf_nodes()):
+        for key in loader.graph.forwards_plan(leaf):
+            if key in seen or key not in loader.applied_migrations:
+                continue
+            seen.add(key)
+            for operation in flattened(loader.graph.nodes[key].operations):
+                if not isinstance(operation, AuditTrailOperation) or not router.allow_migrate(
+                    connection.alias, key[0]
+                ):
+                    continue
+                place = operation.schema, operation.table
+                found.pop(place, None)
+                if operation.installs:
+                    found[place] = Expectation(*place, ".".join(key), operation)
+    yield from found.values()
+
+
+def table_names(quoted: str) -> tuple[str | None, str]:
+    """Schema and table of `"table"` or `"schema"."table"`, as a `db_table` may have it."""
+    names = [name.replace('""', '"') for name in re.findall(r'"((?:[^"]|"")*)"', quoted)]
+    return (names[-2] if len(names) > 1 else None), names[-1]
+
+
+TABLES_QUERY = """
+    SELECT nspname::text, relname::text, pg_catalog.format('%%I.%%I', nspname, relname),
+        pg_catalog.pg_table_is_visible(pg_class.oid) OR EXISTS (
+            SELECT FROM pg_catalog.pg_class AS recorder
+            WHERE recorder.relnamespace = pg_class.relnamespace
+                AND recorder.relname = 'django_migrations')
+    FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname = ANY(%s)
+    ORDER BY nspname, relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTable:
+    """A table that is there, and what is to be recorded of it."""
+
+    schema: str
+    name: str
+    facts: TableFacts
+    recording: Recording
+    source: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+def expected_tables(connection: BaseDatabaseWrapper) -> list[ExpectedTable]:
+    """The tables of a database that are to have a trail, a tenant's schema at a time."""
+    wanted = expectations(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(TABLES_QUERY, [sorted({entry.table for entry in wanted})])
+        rows = cursor.fetchall()
+    found: dict[str, ExpectedTable] = {}
+    for schema, name, sql, is_meant in rows:
+        for entry in wanted:
+            is_named = entry.schema == schema if entry.schema else is_meant
+            if (
+                entry.table != name
+                or not is_named
+                or (facts := table_facts(connection, sql)) is None
+            ):
+                continue
+            if recording := entry.recording(facts):
+                found.setdefault(sql, ExpectedTable(schema, name, facts, recording, entry.source))
+    return list(found.values())
