@@ -8,6 +8,7 @@ from __future__ import annotations
 from .database import check_database, check_unmanaged, check_vendors
 from .models import check_columns, check_managers
 from .project import check_middleware, check_settings, check_user_label
+from .trails import check_trail_vendors, check_trails, check_unmanaged_trails
 
 __all__ = [
     "check_columns",
@@ -15,7 +16,10 @@ __all__ = [
     "check_managers",
     "check_middleware",
     "check_settings",
+    "check_trail_vendors",
+    "check_trails",
     "check_unmanaged",
+    "check_unmanaged_trails",
     "check_user_label",
     "check_vendors",
 ]

@@ -6,10 +6,10 @@ triggers (`sql`, `columns`, `constraint`, `attach`), installed by `migrate` (`sc
 
 from __future__ import annotations
 
-from .attach import attach_trail, trails_of
+from .attach import attach_trail, is_name_taken, trails_of
 from .baseline import recorded_places, write_baseline
 from .constraint import AuditTrail
-from .expected import expected_tables
+from .expected import expected_tables, table_names, tables_of_operations
 from .inspect import Place, TrailDifference, is_hardened, trail_differences
 from .install import has_trail, install_before_migrate, installed_release, printed_sql
 from .maintain import maintain, maintain_after_migrate
@@ -27,11 +27,14 @@ __all__ = [
     "install_before_migrate",
     "installed_release",
     "is_hardened",
+    "is_name_taken",
     "maintain",
     "maintain_after_migrate",
     "printed_sql",
     "recorded_places",
     "status_of",
+    "table_names",
+    "tables_of_operations",
     "trail_differences",
     "trails_of",
     "write_baseline",

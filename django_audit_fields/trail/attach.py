@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from typing import Any
 
-from django.db.models import BaseConstraint, Model
+from django.db.models import BaseConstraint, ForeignObjectRel, Model
 from django.db.models.signals import class_prepared
 
 from .columns import link_models
@@ -27,6 +28,17 @@ def bind_trails(model: type[Model]) -> None:
         return
     for trail in trails:
         trail.bind(model)
+
+
+def is_name_taken(model: type[Model], name: str) -> bool:
+    """Whether the model has something else under the name of its trail."""
+    for field in model._meta.get_fields(include_hidden=False):
+        if name == (
+            field.get_accessor_name() if isinstance(field, ForeignObjectRel) else field.name
+        ):
+            return True
+    found = inspect.getattr_static(model, name, None)
+    return found is not None and not getattr(found, "is_trail_accessor", False)
 
 
 def set_constraints(model: type[Model], constraints: list[BaseConstraint]) -> None:

@@ -13,7 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.utils import NotSupportedError
 
 from .attach import trails_of
-from .install import flattened
+from .install import flattened, operations_on_disk
 from .operation import AuditTrailOperation
 from .sql import Recording
 from .tables import TableFacts, table_facts
@@ -78,6 +78,15 @@ def of_operations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
                 if operation.installs:
                     found[place] = Expectation(*place, ".".join(key), operation)
     yield from found.values()
+
+
+def tables_of_operations() -> set[str]:
+    """The tables that the migrations on disk give a trail to, applied or not."""
+    return {
+        operation.table
+        for _, operation in operations_on_disk()
+        if isinstance(operation, AuditTrailOperation) and operation.installs
+    }
 
 
 def table_names(quoted: str) -> tuple[str | None, str]:

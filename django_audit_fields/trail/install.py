@@ -33,13 +33,18 @@ def has_trail(using: str) -> bool:
 @functools.cache
 def apps_with_trail() -> frozenset[str]:
     """The apps whose migrations on disk install a trail."""
+    return frozenset(
+        app_label for app_label, operation in operations_on_disk() if installs_trail(operation)
+    )
+
+
+def operations_on_disk() -> Iterator[tuple[str, Operation]]:
+    """Of all migrations, applied or not, without a query."""
     loader = MigrationLoader(None, load=False)
     loader.load_disk()
-    return frozenset(
-        app_label
-        for (app_label, _), migration in loader.disk_migrations.items()
-        if any(installs_trail(operation) for operation in flattened(migration.operations))
-    )
+    for (app_label, _), migration in loader.disk_migrations.items():
+        for operation in flattened(migration.operations):
+            yield app_label, operation
 
 
 def flattened(operations: Iterable[Operation]) -> Iterator[Operation]:
