@@ -55,7 +55,7 @@ def _trail_messages(model: type[models.Model], trails: list[AuditTrail]) -> Iter
                 )
             elif name not in names:
                 yield Error(
-                    f"{model._meta.label} has no field {name!r}, which its trail names in {argument}.",
+                    f"{model._meta.label} has no field {name!r}, which its trail would {argument}.",
                     hint="Name a field with a column in the model's own table.",
                     obj=model,
                     id="django_audit_fields.E020",

@@ -1,4 +1,6 @@
 """What the system checks say of trails, and what they leave alone."""
+# Models that have no rows.
+# ruff: noqa: DJ008
 
 import pytest
 from django.core.checks import Error, Warning
@@ -58,7 +60,7 @@ def test_fields_that_are_not_there_are_named(checked):
 
     assert checked(Child) == [
         Error(
-            f"trailapp.Child has no field {name!r}, which its trail names in {argument}.",
+            f"trailapp.Child has no field {name!r}, which its trail would {argument}.",
             hint="Name a field with a column in the model's own table.",
             obj=Child,
             id="django_audit_fields.E020",
@@ -111,11 +113,11 @@ def test_a_name_that_is_taken_is_named(checked):
             constraints = [AuditTrail(name="a")]
 
     class Walk(models.Model):
-        def trail(self):
-            return "a method"
-
         class Meta(Here):
             constraints = [AuditTrail(name="b")]
+
+        def trail(self):
+            return "a method"
 
     class Path(models.Model):
         class Meta(Here):
