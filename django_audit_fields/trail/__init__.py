@@ -10,10 +10,11 @@ from .attach import attach_trail, is_name_taken, trails_of
 from .baseline import recorded_places, write_baseline
 from .constraint import AuditTrail
 from .expected import expected_tables, table_names, tables_of_operations
-from .inspect import Place, TrailDifference, is_hardened, trail_differences
 from .install import has_trail, install_before_migrate, installed_release, printed_sql
-from .maintain import maintain, maintain_after_migrate
+from .installed import Place, TrailDifference, is_hardened, trail_differences
 from .operation import AuditTrailOperation
+from .partitions import maintain, maintain_after_migrate
+from .repairs import repair_trails
 from .status import status_of
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "maintain_after_migrate",
     "printed_sql",
     "recorded_places",
+    "repair_trails",
     "status_of",
     "table_names",
     "tables_of_operations",

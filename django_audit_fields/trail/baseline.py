@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..actors import current_actor
 from ..triggers import quote_identifier
-from .inspect import InstalledTrigger, Place, installed_triggers, rows, sql_of
+from .installed import InstalledTrigger, Place, installed_triggers, rows, sql_of
 from .sql import TRUNCATE_TRIGGER
 
 BATCH_SIZE: Final = 5_000

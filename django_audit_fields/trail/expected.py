@@ -102,7 +102,7 @@ TABLES_QUERY = """
             WHERE recorder.relnamespace = pg_class.relnamespace
                 AND recorder.relname = 'django_migrations')
     FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname = ANY(%s)
+    WHERE relkind IN ('r', 'p') AND relname = ANY(%s)
     ORDER BY nspname, relname
 """
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .baseline import recorded_places
-from .inspect import is_hardened, rows, sql_of, trail_differences
 from .install import installed_release, this_year
+from .installed import is_hardened, rows, sql_of, trail_differences
 from .schema import RELEASE
 
 OWNER_QUERY: Final = """

@@ -8,14 +8,14 @@ from typing import Any, Final
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .inspect import (
+from .install import has_trail, installed_release, this_year
+from .installed import (
     InstalledTrigger,
     installed_triggers,
     partitions_of,
     rows,
     sql_of,
 )
-from .install import has_trail, installed_release, this_year
 from .schema import DEFAULT_PARTITION, YEARS_AHEAD, partition_sql, partitions_sql
 from .sql import TRIGGERS, TRUNCATE_TRIGGER, call_sql, remove_sql
 
