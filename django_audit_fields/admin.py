@@ -2,124 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
-from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db import models
 
-from .actors import user_label
-from .conf import DEFAULTS, audit_settings
+from .fields import AuditActorField
+from .filters import PersonFilter, named
+from .people import LABEL_COLUMNS, name_expression, name_of, prefetch
 from .stamping import audit_names
 
 if TYPE_CHECKING:
-    from django.contrib.admin.helpers import AdminForm, InlineAdminFormSet
     from django.contrib.admin.options import BaseModelAdmin
+    from django.contrib.admin.views.main import ChangeList
+    from django.forms import BaseInlineFormSet
     from django.http import HttpRequest, HttpResponse
-    from django.template import Context
 
     # What a ModelAdmin and an inline have between them; a call of what only one of them has is
     # ignored as [misc] below.
     AdminBase = BaseModelAdmin[Any]
+    ListBase = ChangeList
+    FormSetBase = BaseInlineFormSet[Any, Any, Any]
 else:
-    AdminBase = object
+    AdminBase = ListBase = FormSetBase = object
 
-#: What is shown in the place of a label.
-DISPLAYS: Mapping[str, str] = {
-    "created_by": "created_by_name",
-    "updated_by": "updated_by_name",
-}
 ORDER = ("created_at", "created_by", "updated_at", "updated_by")
+Names = Callable[[], Mapping[str, str]]
 
 
-def people_by_label(labels: Iterable[str]) -> dict[str, str]:
-    """The names of the users whose label is the default one, their primary key, in one query.
+class PersonWidget(forms.Widget):
+    """Shows the name of whom a read-only column holds."""
 
-    A label that names no user, such as that of an import, a service or a deleted account, is left
-    out, and so is everyone while `ACTOR` makes labels of its own: they are names already.
-    """
-    if audit_settings().actor != DEFAULTS["ACTOR"]:
-        return {}
-    user_model = get_user_model()
-    keys = []
-    for label in set(labels):
-        try:
-            key = user_model._meta.pk.to_python(label)
-        except ValidationError:
-            continue
-        # A larger integer is nobody's key, and SQLite refuses the whole query for it.
-        if not isinstance(key, int) or key.bit_length() <= 63:
-            keys.append(key)
-    users = user_model._default_manager.filter(pk__in=keys) if keys else ()
-    # Joined, a SafeString is text again: a list escapes it as it does a foreign key's.
-    names = ((user_label(user), "".join(str(user))) for user in users)
-    return {label: name for label, name in names if name}
+    # Django's admin lets a widget that says so show a read-only field's value.
+    read_only = True
 
-
-class ShownNames(dict[str, str]):
-    """What each label on one page is shown as: all are asked for when the first one is shown."""
-
-    def __init__(self, labels: Iterable[str]) -> None:
+    def __init__(self, empty: str, names: Names) -> None:
         super().__init__()
-        self._not_asked = set(labels)
+        self.empty, self.names = empty, names
 
-    def __missing__(self, label: str) -> str:
-        labels = {label, *self._not_asked}
-        self._not_asked = set()
-        people = people_by_label(labels)
-        self.update({label: people.get(label, label) for label in labels})
-        return self[label]
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
+        return shown(value, self.names) if value else self.empty
 
 
-def share_names(rows: Sequence[models.Model]) -> ShownNames:
-    """Let `rows`, which are shown together, ask for their people together."""
-    # What is deferred is left alone: not every column is shown.
-    loaded = (row.__dict__.get(column) for row in rows for column in DISPLAYS)
-    names = ShownNames(label for label in loaded if isinstance(label, str) and label)
-    for row in rows:
-        row.__dict__["_audit_shown_names"] = names
-    return names
+def shown(label: str, names: Names) -> str:
+    # A column that was deferred is not among those that were asked for together.
+    return names().get(label) or name_of(label)
 
 
-class InlineTemplate(str):
-    """The template of an inline with the mixin, which puts the people on the page.
+class PersonColumn:
+    """A column of a list, as Django calls it: titled as the field, sorted by name."""
 
-    Nothing of an inline is called between the last of its getters and its template, and its parent
-    need not have the mixin. `{% include %}` takes whatever has a `render()` for a template.
-    """
+    def __init__(self, column: str, model: type[models.Model], empty: str, names: Names) -> None:
+        field: Any = model._meta.get_field(column)
+        self.__name__ = self.column = column  # the class of its cells, as of the field's
+        self.short_description = field.verbose_name
+        self.admin_order_field = name_expression(column)
+        self.empty, self.names = empty, names
 
-    def render(self, context: Context) -> str:
-        if page := context.get("inline_admin_formset"):
-            page.opts._show_people(page, page.formset.form)
-            share_names([form.instance for form in page.formset.forms])
-        engine = context.template.engine  # type: ignore[union-attr]  # one is being rendered
-        return engine.get_template(str(self)).render(context)
+    def __call__(self, row: models.Model) -> str:
+        label = getattr(row, self.column)
+        return shown(label, self.names) if label else self.empty
 
 
-class PersonOf:
-    """A method of a `ModelAdmin` that names whom a column holds, titled as the column is."""
+class PeopleInList(ListBase):
+    """A list whose `created_by` and `updated_by` show and sort names, asked for in one query."""
 
-    def __init__(self, column: str) -> None:
-        self.column = column
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for option in ("list_display", "list_display_links", "sortable_by"):
+            if names := getattr(self, option):
+                setattr(self, option, [self._shown_as(name) for name in names])
 
-    def __get__(self, model_admin: AuditAdminMixin | None, owner: type) -> Any:
-        if model_admin is None:
-            return self
-        column = self.column
-        model: type[models.Model] = model_admin.model
-        title = column.replace("_", " ")
-        if column in audit_names(model):
-            field: Any = model._meta.get_field(column)
-            title = field.verbose_name
+    def _shown_as(self, name: Any) -> Any:
+        return self._people.get(name, name) if isinstance(name, str) else name
 
-        @admin.display(description=title, ordering=column)
-        def person(obj: models.Model) -> str:
-            return model_admin._person_of(obj, column)
+    @functools.cached_property
+    def _people(self) -> dict[str, PersonColumn]:
+        empty = self.model_admin.get_empty_value_display()
+        names = functools.cache(lambda: prefetch(self.result_list))
+        columns = label_columns(self.model)
+        return {name: PersonColumn(name, self.model, empty, names) for name in columns}
 
-        return person
+    def get_ordering_field(self, field_name: Any) -> Any:
+        return super().get_ordering_field(self._shown_as(field_name))
+
+
+class PeopleInFormSet(FormSetBase):
+    """The forms of an inline, whose people are asked for in one query."""
+
+    audit_empty: str
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        people = person_fields(type(form.instance), self.audit_empty, self._names)
+        form.fields.update({**people, **form.fields})
+
+    def _names(self) -> Mapping[str, str]:
+        return self._people
+
+    @functools.cached_property
+    def _people(self) -> Mapping[str, str]:
+        return prefetch(self.get_queryset())
+
+
+admin.FieldListFilter.register(
+    lambda field: isinstance(field, AuditActorField), PersonFilter, take_priority=True
+)
+
+
+def label_columns(model: type[models.Model]) -> list[str]:
+    columns = audit_names(model)
+    return [name for name in ORDER if name in columns and name in LABEL_COLUMNS]
+
+
+def person_fields(model: type[models.Model], empty: str, names: Names) -> dict[str, forms.Field]:
+    """What shows the people of one row in a form: no input, and nothing that is saved."""
+    return {
+        column: forms.Field(required=False, disabled=True, widget=PersonWidget(empty, names))
+        for column in label_columns(model)
+    }
 
 
 class AuditAdminMixin(AdminBase):
@@ -128,144 +132,62 @@ class AuditAdminMixin(AdminBase):
         @admin.register(Invoice)
         class InvoiceAdmin(AuditAdminMixin, admin.ModelAdmin):
             list_display = ["number", "updated_by", "updated_at"]
+            list_filter = ["updated_by"]
+            search_fields = ["number", "updated_by"]
 
-    `created_by` and `updated_by` may stand wherever Django takes a field for display; the people's
-    names of a whole list come in one query. Every getter answers with the columns, which a subclass
-    can move and hide as any other; their names take their places when the page is rendered.
+    The columns may stand wherever Django takes a field for display, and show people by name; the
+    names of a whole list come in one query.
     """
-
-    created_by_name = PersonOf("created_by")
-    updated_by_name = PersonOf("updated_by")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if isinstance(template := getattr(self, "template", None), str):
-            self.__dict__["template"] = InlineTemplate(template)
-
-    def _person_of(self, obj: models.Model, column: str) -> str:
-        label: str | None = getattr(obj, column, None) if obj.pk is not None else None
-        if not label:
-            return self.get_empty_value_display()
-        if column in audit_names(type(obj)):
-            field: Any = obj._meta.get_field(column)
-            texts = dict(field.flatchoices)
-            if label in texts:
-                return str(texts[label])
-        names: ShownNames | None = obj.__dict__.get("_audit_shown_names")
-        if names is None:
-            names = share_names([obj])
-        return names[label]
-
-    def _columns(self) -> frozenset[str]:
-        model: type[models.Model] = self.model
-        return audit_names(model)
-
-    def _displays(self) -> dict[str, str]:
-        """What stands for each column, unless a field of the project's own has that name."""
-        columns, fields = self._columns(), {field.name for field in self.model._meta.get_fields()}
-        return {
-            column: name
-            for column, name in DISPLAYS.items()
-            if column in columns and name not in fields
-        }
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         given = super().get_readonly_fields(request, obj)
-        columns = self._columns()
+        model: type[models.Model] = self.model
+        columns = audit_names(model)
         return [*given, *(name for name in ORDER if name in columns and name not in given)]
-
-    def _inputs(self, names: Any) -> Any:
-        """`names` without the people's, which are no input also where nobody calls them so."""
-        if not isinstance(names, (list, tuple)):
-            return names
-        people = list(self._displays().values())
-        return [name for name in names if name not in people]
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        if "fields" in kwargs:
-            kwargs["fields"] = self._inputs(kwargs["fields"])
-        return super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
-
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        if "fields" not in kwargs:
-            kwargs["fields"] = flatten_fieldsets(self.get_fieldsets(request, obj))
-        kwargs["fields"] = self._inputs(kwargs["fields"])
-        return super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
+        self._show_people(context)
         response: HttpResponse = super().render_change_form(  # type: ignore[misc]
             request, context, *args, **kwargs
         )
-        # Not rendered yet: every other override has seen the columns.
-        if page := (getattr(response, "context_data", None) or {}).get("adminform"):
-            self._show_people(page, page.form)
         return response
 
     def render_history_view(
         self, request: HttpRequest, template: str, context: dict[str, Any], **kwargs: Any
-    ) -> HttpResponse:
-        """What django-simple-history calls, for the form of a former version too."""
+    ) -> Any:
+        """What django-simple-history calls, for the form of a former version."""
+        self._show_people(context)
+        return super().render_history_view(request, template, context, **kwargs)  # type: ignore[misc]
+
+    def _show_people(self, context: dict[str, Any]) -> None:
         if page := context.get("adminform"):
-            self._show_people(page, page.form)
-        response: HttpResponse = super().render_history_view(  # type: ignore[misc]
-            request, template, context, **kwargs
+            form = page.form
+            names = functools.cache(lambda: prefetch([form.instance]))
+            people = person_fields(self.model, self.get_empty_value_display(), names)
+            # What the project has made an input stays one.
+            form.fields = {**people, **form.fields}
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
+        empty = self.get_empty_value_display()
+        return type(formset.__name__, (PeopleInFormSet, formset), {"audit_empty": empty})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        changelist = super().get_changelist(request, **kwargs)  # type: ignore[misc]
+        return type(changelist.__name__, (PeopleInList, changelist), {})
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """Where `search_fields` names one of the two columns, the name of a person is found."""
+        found, may_have_duplicates = super().get_search_results(  # type: ignore[misc]
+            request, queryset, search_term
         )
-        return response
-
-    def _show_people(self, page: AdminForm | InlineAdminFormSet, form: Any) -> None:
-        """Let names stand for the columns of `page`, under the columns' own titles and help."""
-        displays = self._displays()
-        # What a project's own form has as an input stays one.
-        shown = {name: displays[name] for name in displays if name in page.readonly_fields}
-        names = set(displays.values())
-        seen: set[str] = set()
-
-        def exchange(fields: Iterable[Any]) -> Iterator[Any]:
-            for field in fields:
-                if isinstance(field, (list, tuple)):
-                    if line := tuple(exchange(field)):
-                        yield line
-                elif not isinstance(field, str):
-                    yield field
-                # A column that stands there under both its names is shown once.
-                elif (name := shown.get(field, field)) not in seen:
-                    seen.update({name} & names)
-                    yield name
-
-        page.fieldsets = [
-            (title, {**options, "fields": list(exchange(options["fields"]))})
-            for title, options in page.fieldsets
-        ]
-        page.readonly_fields = [*page.readonly_fields, *displays.values()]
-        texts = form._meta
-        for column, name in shown.items():
-            labels, help_texts = texts.labels or {}, texts.help_texts or {}
-            field: Any = self.model._meta.get_field(column)
-            if column in labels:
-                texts.labels = {name: labels[column], **labels}
-            if help_text := help_texts.get(column) or field.help_text:
-                texts.help_texts = {name: help_text, **help_texts}
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        response: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
-        # A redirect has no context, the question whether to delete no list.
-        if changelist := (getattr(response, "context_data", None) or {}).get("cl"):
-            self._show_people_in_list(changelist)
-        return response
-
-    def _show_people_in_list(self, changelist: Any) -> None:
-        displays = self._displays()
-        for option in ("list_display", "list_display_links", "sortable_by"):
-            if names := getattr(changelist, option):
-                shown = [
-                    displays.get(name, name) if isinstance(name, str) else name for name in names
-                ]
-                setattr(changelist, option, shown)
-        if not set(DISPLAYS.values()).isdisjoint(map(str, changelist.list_display)):
-            share_names(list(changelist.result_list))
+        searched = set(self.get_search_fields(request))  # type: ignore[attr-defined]
+        if search_term.strip():
+            for column in label_columns(self.model):
+                if column in searched:
+                    found = found | queryset.filter(named(column, search_term.strip()))
+        return found, may_have_duplicates

@@ -23,6 +23,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "FALLBACK": "system",
     "STRICT": False,
     "NOBODY": "fallback",
+    "DISPLAY": None,
+    "FIND_USER": None,
 }
 NOBODY_MODES: Final = ("fallback", "session_user", "refuse")
 
@@ -39,6 +41,8 @@ class AuditSettings:
     fallback: str
     strict: bool
     nobody: str
+    display: Any  # dotted path or callable, as `actor` is; None: the user's full name
+    find_user: Any  # likewise; None: by primary key, where `actor` is the default
 
 
 def label_fault(label: object) -> str | None:
@@ -75,6 +79,8 @@ def audit_settings() -> AuditSettings:
         fallback=DEFAULTS["FALLBACK"] if label_fault(fallback) else fallback,
         strict=strict if isinstance(strict, bool) else DEFAULTS["STRICT"],
         nobody=nobody if nobody in NOBODY_MODES else DEFAULTS["NOBODY"],
+        display=given.get("DISPLAY", DEFAULTS["DISPLAY"]),
+        find_user=given.get("FIND_USER", DEFAULTS["FIND_USER"]),
     )
 
 

@@ -51,7 +51,7 @@ def test_usable_settings_pass(given):
             {"FALL_BACK": "x"},
             Error(
                 "AUDIT_FIELDS has an unknown key: 'FALL_BACK'.",
-                hint="Use one of ACTOR, FALLBACK, STRICT, NOBODY.",
+                hint="Use one of ACTOR, FALLBACK, STRICT, NOBODY, DISPLAY, FIND_USER.",
                 id="django_audit_fields.E001",
             ),
         ),

@@ -13,7 +13,7 @@ FLOORS = [
     {"conf"},
     {"triggers", "actors"},
     {"carrying", "stamping", "middleware", "people", "fields"},
-    {"trail"},
+    {"trail", "filters"},
     {"operations", "models", "admin"},
     {"drift"},
     {"checks", "management", "migrations", "contrib", "templatetags", "testing"},

@@ -47,6 +47,7 @@ __all__ = [
     "named_in_request",
     "named_user",
     "preserve_audit_fields",
+    "request_in_force",
     "requested_by",
     "requesting_user",
     "resolving",
@@ -263,6 +264,12 @@ def current_request(thread: int) -> Any:
     """The current request if this thread began it, else None."""
     claim = _requesting.get()
     return claim.request if claim is not None and claim.thread == thread else None
+
+
+def request_in_force() -> Any:
+    """The request that is being answered here; None outside one, and where only a label acts."""
+    claim = _requesting.get()
+    return None if claim is None else claim.request
 
 
 def named_in_request(thread: int) -> bool:
