@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any, NamedTuple
 
@@ -83,8 +82,37 @@ def set_context(**context: Any) -> None:
     execute("SELECT set_config('app.audit_context', %s, true)", [text])
 
 
-@contextlib.contextmanager
-def settings_of_session(**settings: str):
-    for name, value in settings.items():
-        execute("SELECT set_config(%s, %s, true)", [name, value])
-    yield
+def images(table: str, *, hidden: tuple[str, ...] = (), masked: tuple[str, ...] = ()):
+    """The rows as they are now, by key, as an image has them."""
+    found = {}
+    for key, text in execute(f"SELECT id::text, to_jsonb(t)::text FROM {table} t"):
+        image = json.loads(text)
+        for name in hidden:
+            del image[name]
+        for name in masked:
+            if image[name] is not None:
+                image[name] = "***"
+        found[key] = image
+    return found
+
+
+def replay(state: dict[str, Any], happened: list[Event]) -> dict[str, Any]:
+    """What the rows are after the events; fails where an event does not follow from the last."""
+    rows = dict(state)
+    for event in happened:
+        key = event.row_key
+        if event.action == "insert":
+            assert key not in rows
+            assert event.before is None
+            rows[key] = event.after
+        elif event.action == "update":
+            assert event.before
+            assert rows[key] == {**event.after, **event.before}
+            rows[key] = event.after
+        elif event.action == "delete":
+            assert rows.pop(key) == event.before
+            assert event.after is None
+        else:
+            assert event.action == "truncate"
+            rows.clear()
+    return rows
