@@ -25,6 +25,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "NOBODY": "fallback",
     "DISPLAY": None,
     "FIND_USER": None,
+    "TRAIL_KEEP": None,
 }
 NOBODY_MODES: Final = ("fallback", "session_user", "refuse")
 
@@ -43,6 +44,8 @@ class AuditSettings:
     nobody: str
     display: Any  # dotted path or callable, as `actor` is; None: the user's full name
     find_user: Any  # likewise; None: by primary key, where `actor` is the default
+    #: The days of events that `prune` leaves at least; None: all of them.
+    trail_keep: int | None
 
 
 def label_fault(label: object) -> str | None:
@@ -61,6 +64,10 @@ def label_fault(label: object) -> str | None:
     return None
 
 
+def is_days(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def given_settings() -> Mapping[str, Any]:
     """What the project wrote, unchecked; an empty mapping when it wrote nothing usable."""
     given = getattr(settings, "AUDIT_FIELDS", None)
@@ -74,6 +81,7 @@ def audit_settings() -> AuditSettings:
     fallback = given.get("FALLBACK", DEFAULTS["FALLBACK"])
     strict = given.get("STRICT", DEFAULTS["STRICT"])
     nobody = given.get("NOBODY", DEFAULTS["NOBODY"])
+    keep = given.get("TRAIL_KEEP", DEFAULTS["TRAIL_KEEP"])
     return AuditSettings(
         actor=given.get("ACTOR", DEFAULTS["ACTOR"]),
         fallback=DEFAULTS["FALLBACK"] if label_fault(fallback) else fallback,
@@ -81,6 +89,7 @@ def audit_settings() -> AuditSettings:
         nobody=nobody if nobody in NOBODY_MODES else DEFAULTS["NOBODY"],
         display=given.get("DISPLAY", DEFAULTS["DISPLAY"]),
         find_user=given.get("FIND_USER", DEFAULTS["FIND_USER"]),
+        trail_keep=keep if is_days(keep) else DEFAULTS["TRAIL_KEEP"],
     )
 
 

@@ -8,6 +8,7 @@ from django.test import modify_settings, override_settings
 from django.test.utils import isolate_apps
 
 from django_audit_fields import checks
+from django_audit_fields.conf import DEFAULTS
 from django_audit_fields.middleware import AuditMiddleware
 from django_audit_fields.models import AuditManager, TimestampModel
 from tests.testapp.models import Item
@@ -51,7 +52,7 @@ def test_usable_settings_pass(given):
             {"FALL_BACK": "x"},
             Error(
                 "AUDIT_FIELDS has an unknown key: 'FALL_BACK'.",
-                hint="Use one of ACTOR, FALLBACK, STRICT, NOBODY, DISPLAY, FIND_USER.",
+                hint=f"Use one of {', '.join(DEFAULTS)}.",
                 id="django_audit_fields.E001",
             ),
         ),
@@ -112,6 +113,14 @@ def test_usable_settings_pass(given):
                 "AUDIT_FIELDS['NOBODY'] is 'ignore'.",
                 hint="Set one of 'fallback', 'session_user', 'refuse'.",
                 id="django_audit_fields.E005",
+            ),
+        ),
+        (
+            {"TRAIL_KEEP": "7 years"},
+            Error(
+                "AUDIT_FIELDS['TRAIL_KEEP'] is '7 years'.",
+                hint="Set a number of days, such as 2557 for seven years, or None.",
+                id="django_audit_fields.E030",
             ),
         ),
     ],

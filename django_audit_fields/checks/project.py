@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.utils.module_loading import import_string
 
-from ..conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, label_fault
+from ..conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, is_days, label_fault
 
 MIDDLEWARE = "django_audit_fields.middleware.AuditMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -76,6 +76,15 @@ def check_settings(
                 f"AUDIT_FIELDS['NOBODY'] is {nobody!r}.",
                 hint=f"Set one of {', '.join(map(repr, NOBODY_MODES))}.",
                 id="django_audit_fields.E005",
+            )
+        )
+    keep = given.get("TRAIL_KEEP", DEFAULTS["TRAIL_KEEP"])
+    if keep is not None and not is_days(keep):
+        errors.append(
+            Error(
+                f"AUDIT_FIELDS['TRAIL_KEEP'] is {keep!r}.",
+                hint="Set a number of days, such as 2557 for seven years, or None.",
+                id="django_audit_fields.E030",
             )
         )
     return errors

@@ -2,12 +2,14 @@
 
 The database keeps it: `schema.sql` and the functions `record*.sql`, called by each table's
 triggers (`sql`, `columns`, `constraint`, `attach`), installed by `migrate` (`schema`, `install`).
+`seal.sql` closes what was recorded (`seals`); `verifying` and `comparing` find what was changed.
 """
 
 from __future__ import annotations
 
 from .attach import attach_trail, is_name_taken, trails_of
 from .baseline import recorded_places, write_baseline
+from .comparing import verify_tables
 from .constraint import AuditTrail
 from .expected import expected_tables, table_names, tables_of_operations
 from .install import has_trail, install_before_migrate, installed_release, printed_sql
@@ -15,15 +17,20 @@ from .installed import Place, TrailDifference, is_hardened, trail_differences
 from .operation import AuditTrailOperation
 from .partitions import maintain, maintain_after_migrate
 from .repairs import repair_trails
+from .seals import Seal, export, newest_seal, prune, seal
 from .status import status_of
+from .verifying import Finding, unsealed_events, verify
 
 __all__ = [
     "AuditTrail",
     "AuditTrailOperation",
+    "Finding",
     "Place",
+    "Seal",
     "TrailDifference",
     "attach_trail",
     "expected_tables",
+    "export",
     "has_trail",
     "install_before_migrate",
     "installed_release",
@@ -31,13 +38,19 @@ __all__ = [
     "is_name_taken",
     "maintain",
     "maintain_after_migrate",
+    "newest_seal",
     "printed_sql",
+    "prune",
     "recorded_places",
     "repair_trails",
+    "seal",
     "status_of",
     "table_names",
     "tables_of_operations",
     "trail_differences",
     "trails_of",
+    "unsealed_events",
+    "verify",
+    "verify_tables",
     "write_baseline",
 ]

@@ -44,8 +44,10 @@ GUARDS_QUERY: Final = """
         SELECT FROM pg_catalog.pg_trigger
         WHERE tgrelid = relid AND tgname = %s AND tgenabled IN ('O', 'A')
             AND tgtype & 58 = 58 AND tgfoid = pg_catalog.to_regproc('audit_trail.refuse'))
-    FROM pg_catalog.pg_partition_tree('audit_trail.event')
-    JOIN pg_catalog.pg_class ON pg_class.oid = relid ORDER BY 1
+    FROM (
+        SELECT relid FROM pg_catalog.pg_partition_tree('audit_trail.event')
+        UNION ALL SELECT pg_catalog.to_regclass('audit_trail.seal')
+    ) AS guarded JOIN pg_catalog.pg_class ON pg_class.oid = relid ORDER BY 1
 """
 HARDENED_QUERY: Final = """
     SELECT nspowner <> proowner FROM pg_catalog.pg_namespace

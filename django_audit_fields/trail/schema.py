@@ -15,10 +15,21 @@ from ..triggers import quote_identifier, quote_literal
 
 SCHEMA: Final = "audit_trail"
 #: Goes up with every change of the .sql files: `migrate` replaces what an older one has installed.
-RELEASE: Final = 1
+RELEASE: Final = 2
 #: How many years have their partition ahead of time.
 YEARS_AHEAD: Final = 10
 FUNCTIONS: Final = ("record", "record_statement", "refuse")
+#: What whoever may read the trail may call as well: to seal only adds.
+SEAL_FUNCTIONS: Final = (
+    "digests(pg_snapshot, pg_snapshot, bigint, bigint, bigint)",
+    f"seal_digest({SCHEMA}.seal)",
+    "problems(bigint)",
+    "verify()",
+    "seal()",
+)
+#: Of the owner alone.
+OWNER_FUNCTIONS: Final = ("chain(text, jsonb)", "prune(date, text)")
+SQL_FILES: Final = ("schema.sql", "record.sql", "record_statement.sql", "seal.sql")
 APPEND_ONLY: Final = "!append_only"
 DEFAULT_PARTITION: Final = "event_default"
 
@@ -30,7 +41,7 @@ def text_of(name: str) -> str:
 @functools.cache
 def release_comment() -> str:
     """What the COMMENTs say: the release, and a digest of its text."""
-    text = "".join(map(text_of, ("schema.sql", "record.sql", "record_statement.sql")))
+    text = "".join(map(text_of, SQL_FILES))
     return f"django_audit_fields {RELEASE} {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -62,18 +73,21 @@ def structure_sql(role: str) -> str:
         "",
         text_of("record.sql"),
         text_of("record_statement.sql"),
+        text_of("seal.sql"),
+        append_only_sql("seal"),
         *(f"COMMENT ON FUNCTION {SCHEMA}.{name}() IS {comment};" for name in FUNCTIONS),
         "-- Last: whoever reads it finds all of the above.",
         f"COMMENT ON SCHEMA {SCHEMA} IS {comment};",
         "",
         "-- The role that runs `migrate` makes triggers, which call the functions.",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {to};",
-        f"GRANT SELECT ON {SCHEMA}.event TO {to};",
+        f"GRANT SELECT ON {SCHEMA}.event, {SCHEMA}.seal TO {to};",
         *(
             f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name}() TO {to};"
             for name in FUNCTIONS
             if name != "refuse"
         ),
+        *(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name} TO {to};" for name in SEAL_FUNCTIONS),
         "",
     ]
     return "\n".join(parts)

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_audit_fields.management.evidence import EvidenceActions
 from django_audit_fields.trail import (
     Place,
     installed_release,
@@ -25,7 +26,7 @@ from django_audit_fields.trail import (
 WRONG_USE = 2
 
 
-class Command(BaseCommand):
+class Command(EvidenceActions, BaseCommand):
     help = "Print what makes the trail, tell its state, or keep it going."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,6 +35,7 @@ class Command(BaseCommand):
             ("sql", "print what makes the schema, tables and functions"),
             ("status", "which tables have a trail and what is open; exits 1 on a finding"),
             ("baseline", "write an event for each row of a table that has none"),
+            *self.evidence_actions.items(),
             ("maintain", "make the partitions of years to come, and empty the DEFAULT one"),
         ):
             action = actions.add_parser(name, help=meaning, description=meaning)
@@ -41,6 +43,7 @@ class Command(BaseCommand):
             action.add_argument("--json", action="store_true", help="print JSON")
             if name == "baseline":
                 action.add_argument("table", nargs="+", help="a table, or schema.table")
+            self.add_evidence_arguments(name, action)
 
     def handle(self, *, action: str, database: str, **options: Any) -> None:
         if database not in connections:
@@ -52,7 +55,10 @@ class Command(BaseCommand):
                 "it has no trail.",
                 returncode=WRONG_USE,
             )
-        if action in ("baseline", "maintain") and installed_release(connection) is None:
+        if (
+            action in ("baseline", "maintain", *self.evidence_actions)
+            and installed_release(connection) is None
+        ):
             raise CommandError(
                 f"The database {database!r} has no trail: run migrate first.",
                 returncode=WRONG_USE,

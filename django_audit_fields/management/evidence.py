@@ -1,0 +1,156 @@
+"""What `manage.py audit_trail` does to seal the trail, to verify it and to hand it over."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import sys
+from typing import Any, ClassVar
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_audit_fields.trail import (
+    Seal,
+    export,
+    maintain,
+    newest_seal,
+    prune,
+    seal,
+    unsealed_events,
+    verify,
+    verify_tables,
+)
+
+WRONG_USE = 2
+
+
+class ProgressBar:
+    """On a terminal; in a file or a pipe it would be noise."""
+
+    def __init__(self, stream: Any, what: str) -> None:
+        self.stream = stream
+        self.what = what
+        self.shown = ""
+
+    @property
+    def is_shown(self) -> bool:
+        return bool(self.stream.isatty())
+
+    def __call__(self, done: int, total: int) -> None:
+        share = done / total if total else 1.0
+        bar = "#" * int(share * 40)
+        text = f"{self.what} [{bar:<40}] {share:4.0%} of {total}"
+        if self.is_shown and text != self.shown:
+            self.shown = text
+            self.stream.write(f"\r{text}", ending="")
+            self.stream.flush()
+
+    def end(self) -> None:
+        if self.shown:
+            self.stream.write("")
+
+
+def day(text: str) -> datetime.date:
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a day is such as 2026-01-31, not {text!r}") from error
+
+
+class EvidenceActions(BaseCommand):
+    """The actions of `audit_trail` that stand on seals."""
+
+    evidence_actions: ClassVar[dict[str, str]] = {
+        "seal": "close the range of events that came since the last seal",
+        "verify": "find what was changed in the trail; exits 1 on a finding",
+        "prune": "drop the sealed partitions of years gone by",
+    }
+
+    def add_evidence_arguments(self, name: str, action: argparse.ArgumentParser) -> None:
+        if name == "seal":
+            action.add_argument("--export", metavar="FILE", help="add the seal to a file")
+        elif name == "verify":
+            action.add_argument(
+                "--anchor",
+                action="append",
+                default=[],
+                metavar="N:DIGEST",
+                help="a seal as it was exported; may be given several times",
+            )
+            action.add_argument(
+                "--tables", action="store_true", help="compare live rows with their last images"
+            )
+        elif name == "prune":
+            action.add_argument(
+                "--before", type=day, required=True, metavar="DATE", help="such as 2020-01-01"
+            )
+            action.add_argument("--reason", required=True, help="what the seal says of it")
+
+    def print_seal(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
+        maintain(connection)
+        made = seal(connection)
+        if options["export"]:
+            try:
+                export(made, options["export"])
+            except OSError as error:
+                raise CommandError(
+                    f"Seal {made.anchor} is made but not exported: {error}"
+                ) from error
+        self.print_one_seal(made, **options)
+
+    def print_one_seal(self, made: Seal, **options: Any) -> None:
+        if options["json"]:
+            self.print_json(made.as_json())
+        else:
+            self.stdout.write(f"{made.kind} {made.anchor}  {made.events} events")
+
+    def print_verify(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
+        bar = ProgressBar(self.stderr, "verifying")
+        try:
+            findings = verify(connection, anchors=options["anchor"], progress=bar)
+        except ValueError as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        bar.end()
+        if options["tables"]:
+            findings += verify_tables(connection)
+        newest = newest_seal(connection)
+        facts = {
+            "seals": newest.number if newest else 0,
+            "newest": newest.anchor if newest else None,
+            "unsealed": unsealed_events(connection),
+        }
+        if options["json"]:
+            self.print_json(
+                {**facts, "findings": [dataclasses.asdict(finding) for finding in findings]}
+            )
+        else:
+            for finding in findings:
+                self.stdout.write(str(finding))
+            self.stdout.write(
+                f"{facts['seals']} seals, {len(findings)} findings; "
+                f"{facts['unsealed']} events are not sealed yet"
+            )
+        if findings:
+            sys.exit(1)
+
+    def print_prune(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
+        if findings := verify(connection):
+            # What was tampered with is not to vanish under a seal.
+            for finding in findings:
+                self.stderr.write(str(finding))
+            raise CommandError("Nothing is pruned as long as verify finds something.")
+        try:
+            made = prune(connection, before=options["before"], reason=options["reason"])
+        except ValueError as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        if made is not None:
+            self.print_one_seal(made, **options)
+        elif options["json"]:
+            self.print_json(None)
+        else:
+            self.stdout.write(f"no partition is wholly before {options['before']}")
+
+    def print_json(self, content: Any) -> None:
+        raise NotImplementedError
