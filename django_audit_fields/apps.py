@@ -9,7 +9,6 @@ from django.db.models.signals import post_migrate, pre_migrate, pre_save
 from .actors import connect as connect_crum
 from .carrying import carry_on_new_connection, carry_on_open_connections
 from .drift import drop_unused_functions
-from .stamping import stamp_actor
 from .trail import install_before_migrate, maintain_after_migrate
 
 
@@ -21,6 +20,7 @@ class AuditFieldsConfig(AppConfig):
     def ready(self) -> None:
         # Not at the top: models can be imported only once the apps are loaded.
         from . import checks  # noqa: F401  # checks register themselves
+        from .stamping import stamp_actor
 
         connection_created.connect(
             carry_on_new_connection, dispatch_uid="django_audit_fields.carry"

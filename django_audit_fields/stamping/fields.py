@@ -5,20 +5,19 @@ In migrations they are plain `DateTimeField` and `CharField`; only `ActorDefault
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models.functions import Now
-from django.db.models.query_utils import DeferredAttribute
 from django.utils import timezone
 
 from ..actors import is_preserving
 from ..conf import MAX_LABEL_LENGTH
 from ..triggers import ActorDefault
-from .memory import is_audited, required_actor, stamped_now
+from .stamps import Stamp, is_audited, local_names, required_actor, stamped_now
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -38,29 +37,8 @@ else:
 __all__ = ["ActorDefault", "AuditActorField", "AuditField", "AuditTimeField"]
 
 
-class StampAttribute(DeferredAttribute):
-    """What reads a column that is not at hand: a stamp, maybe, that a write left to be read."""
-
-    def fetch_many(self, instances: Iterable[models.Model]) -> None:
-        """For `FETCH_PEERS` of Django 6.1, which asks one database for all of them."""
-        name, rows = self.field.attname, self.field.model._base_manager
-        missing = defaultdict(list)
-        for instance in instances:
-            if name not in instance.__dict__ and instance.pk is not None:
-                state = instance._state
-                missing[getattr(state, "audit_unread_in", state.db)].append(instance)
-        for using, peers in missing.items():
-            found = rows.using(using).values_list(name, flat=True)
-            values = found.in_bulk([instance.pk for instance in peers])
-            for instance in peers:
-                if instance.pk in values:
-                    setattr(instance, name, values[instance.pk])
-
-
 class AuditField(Field[_Set, _Get]):
     """What the four columns share: a default in the database that INSERT need not bring back."""
-
-    descriptor_class = StampAttribute
 
     # Otherwise a default in the database adds its column to the RETURNING of every INSERT, for a
     # value that is known here: 1.1 to 1.2 times the cost of save() and bulk_create().
@@ -79,25 +57,28 @@ class AuditField(Field[_Set, _Get]):
         """The value to write.
 
         `TimestampModel` and `AuditQuerySet` put it on the instance beforehand; it is made here for
-        rows that a manager other than ours inserts. Another model that copies the fields, such as
-        the history of an audited one, stores what it is given.
+        rows that a manager other than ours inserts, and for what is missing where rows are stored
+        as given. Another model that copies the fields, such as the history of an audited one, is.
         """
-        given = model_instance.__dict__.get(self.attname)
-        if not add:
+        values = model_instance.__dict__
+        given = values.get(self.attname)
+        is_stamped = id(model_instance) in stamped_now()
+        if not add or (is_stamped and given is not None):
             return given
-        if id(model_instance) in stamped_now():
-            return self.early_value(model_instance) if given is None else given
-        if given is not None and (not is_audited(type(model_instance)) or is_preserving()):
+        model = type(model_instance)
+        if is_preserving() or not is_audited(model):
+            if given is None:
+                given = values[self.attname] = self.missing_value(model_instance)
             return given
-        value = model_instance.__dict__[self.attname] = self.value_on_insert(model_instance)
-        return value
+        if not is_stamped and self is first_audit_field(model):
+            # Fields are asked in the order of their columns, and a row has one time.
+            stamp = Stamp(timezone.now(), required_actor(model))
+            values.update(stamp.values(local_names(model)))
+        return values.get(self.attname)
 
-    def value_on_insert(self, model_instance: models.Model) -> Any:
+    def missing_value(self, model_instance: models.Model) -> Any:
+        """What a row stored as given holds in this column, where it was given nothing."""
         raise NotImplementedError
-
-    def early_value(self, model_instance: models.Model) -> Any:
-        """What the other fields may know while Django prepares an INSERT."""
-        return None
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         name, _, args, kwargs = super().deconstruct()
@@ -118,32 +99,10 @@ class AuditTimeField(AuditField[_Set, _Get], DateTimeField[_Set, _Get]):
             return connection.ops.adapt_datetimefield_value(value)
         return super().get_db_prep_save(value, connection)
 
-    def value_on_insert(self, model_instance: models.Model) -> datetime:
-        if is_preserving() or not is_audited(type(model_instance)):
-            # Fields are asked in the order of their columns: created_at has its value by then.
-            created = model_instance.__dict__.get("created_at")
-            if self.attname == "updated_at" and isinstance(created, (date, str)):
-                return created  # type: ignore[return-value]  # as it was given
-            return timezone.now()
-        # What the caller put into the other column is not to be taken over.
-        state = model_instance._state.__dict__
-        asked_first: tuple[str, datetime] | None = state.pop("audit_asked_first", None)
-        if asked_first is not None and asked_first[0] != self.attname:
-            return asked_first[1]
-        now = timezone.now()
-        state["audit_asked_first"] = self.attname, now
-        return now
-
-    def early_value(self, model_instance: models.Model) -> datetime:
-        # Django 6 asks each field before the INSERT is built, and the path of a file may depend on
-        # the time. `TimestampModel` writes the one that was told here.
-        state: Any = model_instance._state
-        if is_preserving():
-            value = self.value_on_insert(model_instance)
-        else:
-            value = state.audit_now = getattr(state, "audit_now", None) or timezone.now()
-        model_instance.__dict__[self.attname] = value
-        return value
+    def missing_value(self, model_instance: models.Model) -> Any:
+        created = model_instance.__dict__.get("created_at")
+        is_like_created = self.attname == "updated_at" and isinstance(created, (date, str))
+        return created if is_like_created else timezone.now()
 
 
 class AuditActorField(AuditField[_Set, _Get], CharField[_Set, _Get]):
@@ -163,5 +122,11 @@ class AuditActorField(AuditField[_Set, _Get], CharField[_Set, _Get]):
             return value
         return super().get_db_prep_save(value, connection)
 
-    def value_on_insert(self, model_instance: models.Model) -> str:
+    def missing_value(self, model_instance: models.Model) -> str:
         return required_actor(type(model_instance))
+
+
+@functools.cache
+def first_audit_field(model: type[models.Model]) -> AuditField[Any, Any] | None:
+    fields = model._meta.local_concrete_fields
+    return next((field for field in fields if isinstance(field, AuditField)), None)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 
 from ..actors import current_actor, is_preserving
-from .memory import audit_names, is_audited
+from .stamps import audit_names, is_audited
 
 logger = logging.getLogger("django_audit_fields")
 

@@ -16,7 +16,6 @@ from simple_history.models import HistoricalRecords
 from treebeard.mp_tree import MP_Node, MP_NodeManager, MP_NodeQuerySet
 
 from django_audit_fields.models import AuditQuerySet, TimestampModel
-from django_audit_fields.stamping.relations import RelatingManager
 
 
 class Named(TimestampModel):
@@ -59,16 +58,12 @@ class AuditPolymorphicQuerySet(AuditQuerySet, PolymorphicQuerySet):
     pass
 
 
-class AnimalManager(RelatingManager, PolymorphicManager.from_queryset(AuditPolymorphicQuerySet)):
-    pass
-
-
 class Animal(PolymorphicModel, Named):
-    """polymorphic, with a manager that is both, also for relations."""
+    """polymorphic, with a manager that is both."""
 
     leader = models.ForeignKey("self", models.CASCADE, null=True, related_name="pack")
 
-    objects = AnimalManager()
+    objects = PolymorphicManager.from_queryset(AuditPolymorphicQuerySet)()
 
 
 class Dog(Animal):

@@ -147,16 +147,22 @@ def test_a_receiver_that_saves_the_same_instance_first():
 
 
 def test_a_receiver_that_raises_after_the_row_was_written():
-    """The row is there, and the instance knows it."""
-    with connected(post_save, fail), acting_as("maker"):
-        item = Item(name="a")
-        with pytest.raises(RuntimeError):
-            item.save()
-    assert people_of(item) == ("maker", "maker")
-    assert_equals_row(item)
-    with acting_as("changer"):
-        item.save()
-    assert people_of(item) == ("maker", "changer")
+    """The instance is as it was before the call, and what it saves next is right."""
+    with acting_as("maker"):
+        item = ItemFactory()
+        fresh = Item(name="a")
+    made = row_of(item)
+    with connected(post_save, fail), acting_as("changer"):
+        for instance in (fresh, item):
+            with pytest.raises(RuntimeError):
+                instance.save()
+    assert (fresh.created_by, item.updated_at) == (None, made["updated_at"])
+    with acting_as("saver"):
+        for instance in (fresh, item):
+            instance.save()
+            assert_equals_row(instance)
+    assert people_of(fresh) == ("changer", "saver")
+    assert people_of(item) == ("maker", "saver")
 
 
 def test_a_receiver_that_raises_before():

@@ -13,10 +13,8 @@ from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection, connections, models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
 
 from django_audit_fields import acting_as, preserve_audit_fields
-from django_audit_fields.models import AuditQuerySet
 from tests.database import assert_equals_row, needs_trigger, people_of, row_of
 from tests.factories import FORGED, LONG_AGO, ItemFactory
 from tests.stamping.oddapp.models import (
@@ -282,21 +280,6 @@ def test_update_through_annotations_and_order():
     assert people_of(item) == ("maker", "changer")
 
 
-@pytest.mark.skipif(django.VERSION < (6, 1), reason="Fetch modes came with Django 6.1.")
-def test_what_is_deferred_can_be_fetched_for_peers():
-    """One query for all of them, and each has its own."""
-    with acting_as("maker"):
-        ItemFactory.create_batch(3)
-    items = list(Item.objects.only("amount").fetch_mode(models.FETCH_PEERS))
-    with acting_as("changer"):
-        items[0].save()
-    with CaptureQueriesContext(connection) as queries:
-        assert [item.created_by for item in items] == ["maker"] * 3
-    assert len(queries) <= 2
-    for item in items:
-        assert_equals_row(item)
-
-
 def test_a_pickle_is_not_swollen():
     """What is remembered is mostly what the instance holds anyway."""
     ItemFactory(name="n" * 100)
@@ -411,42 +394,6 @@ def test_a_time_given_for_one_column_reaches_neither(name, model):
         row = row_of(instance)
         assert row["created_at"] == row["updated_at"] > LONG_AGO
         assert_equals_row(instance)
-
-
-@needs_trigger
-def test_an_update_that_is_not_djangos(monkeypatch):
-    """Where another package replaces it, the trigger stamps, and memory claims nothing."""
-
-    def update(self, base_qs, using, pk_val, values, update_fields, forced, *returning):
-        count = base_qs.filter(pk=pk_val)._update(values)
-        return [()] * count if returning else count > 0
-
-    monkeypatch.setattr(Item, "_do_update", update)
-    with acting_as("maker"):
-        made = ItemFactory()
-    for item in (made, Item.objects.get()):
-        for fields in (None, ["name"]):
-            item.created_by, item.created_at = "forged", LONG_AGO
-            with acting_as("changer"):
-                item.save(update_fields=fields)
-            assert people_of(item) == ("maker", "changer")
-            assert_equals_row(item)
-
-
-OVERRIDDEN = [
-    *((Item, models.Model, name) for name in ("save_base", "refresh_from_db")),
-    *((Item, models.Model, name) for name in ("_save_table", "_do_insert", "_do_update")),
-    *((AuditQuerySet, models.QuerySet, name) for name in ("bulk_create", "bulk_update", "_insert")),
-    *((AuditQuerySet, models.QuerySet, name) for name in ("get_or_create", "update_or_create")),
-]
-
-
-@pytest.mark.parametrize(("ours", "theirs", "name"), OVERRIDDEN)
-def test_what_is_overridden_has_djangos_arguments(ours, theirs, name):
-    """Others override it as well, name the arguments, or look whether there is one."""
-    assert [*inspect.signature(getattr(ours, name)).parameters] == [
-        *inspect.signature(getattr(theirs, name)).parameters
-    ]
 
 
 @pytest.mark.parametrize("fields", [None, ["name"]])
