@@ -8,13 +8,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import lookups
+from django.db.models.functions import Cast, Now
+from django.db.models.sql import Query
 from django.utils import timezone
+from django.utils.functional import Promise
 
-from ..actors import is_preserving
+from ..actors import is_preserving, label_for
 from ..conf import MAX_LABEL_LENGTH
 from ..triggers import ActorDefault
 from .stamps import Stamp, is_audited, local_names, required_actor, stamped_now
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import CharField, DateTimeField, Field
     from typing_extensions import TypeVar
+
+    Lookup: TypeAlias = lookups.Lookup[Any]
 
     # What a field takes and what it gives: django-stubs knows, and puts None beside it.
     _Set = TypeVar("_Set", contravariant=True, default=Any)
@@ -33,6 +38,7 @@ else:
     CharField = {(_Set, _Get): models.CharField}
     DateTimeField = {(_Set, _Get): models.DateTimeField}
     Field = {(_Set, _Get): models.Field}
+    Lookup = lookups.Lookup
 
 __all__ = ["ActorDefault", "AuditActorField", "AuditField", "AuditTimeField"]
 
@@ -69,6 +75,8 @@ class AuditField(Field[_Set, _Get]):
         if is_preserving() or not is_audited(model):
             if given is None:
                 given = values[self.attname] = self.missing_value(model_instance)
+            elif not hasattr(given, "resolve_expression"):
+                given = values[self.attname] = self.to_python(given)
             return given
         if not is_stamped and self is first_audit_field(model):
             # Fields are asked in the order of their columns, and a row has one time.
@@ -122,8 +130,43 @@ class AuditActorField(AuditField[_Set, _Get], CharField[_Set, _Get]):
             return value
         return super().get_db_prep_save(value, connection)
 
+    def to_python(self, value: Any) -> Any:
+        """The label of a user, as `acting_as` stamps it; text as it is. Raises as `acting_as`."""
+        if value is None or isinstance(value, str):
+            return value
+        return str(value) if isinstance(value, Promise) else label_for(value)
+
     def missing_value(self, model_instance: models.Model) -> str:
         return required_actor(type(model_instance))
+
+
+def as_text(query: Query) -> Query:
+    """A subquery of keys, as text: what a user's label is made of by default."""
+    if not isinstance(query.output_field, (models.CharField, models.TextField)):
+        columns: Any = query.select
+        query.select = tuple(Cast(column, models.TextField()) for column in columns)
+        annotations: dict[str, Any] = query.annotations
+        for alias in query.annotation_select:
+            annotations[alias] = Cast(annotations[alias], models.TextField())
+    return query
+
+
+class PreparedLookup(Lookup):
+    """A lookup by what `to_python` takes, also where Django would take any value for its text."""
+
+    prepare_rhs = True
+
+    def get_prep_lookup(self) -> Any:
+        prepared = super().get_prep_lookup()
+        return as_text(prepared) if isinstance(prepared, Query) else prepared
+
+
+for lookup in (
+    *(lookups.Exact, lookups.In, lookups.IExact, lookups.Regex, lookups.IRegex),
+    *(lookups.Contains, lookups.StartsWith, lookups.EndsWith),
+    *(lookups.IContains, lookups.IStartsWith, lookups.IEndsWith),
+):
+    AuditActorField.register_lookup(type(lookup.__name__, (PreparedLookup, lookup), {}))
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from django.db.models.base import ModelBase
 from django.db.models.sql.where import AND
 
 from ..actors import is_preserving, preserve_audit_fields
+from .fields import AuditActorField
 from .memory import (
     Known,
     equal_row,
@@ -234,13 +235,19 @@ class StampedModel(_Model):
             kept = () if is_preserving() else CREATED
             # None in one of the four is what the row or the trigger has.
             values = [
-                entry
-                for entry in values
-                if (name := entry[0].attname) not in AUDIT_NAMES
-                or (name not in kept and entry[2] is not None)
+                (field, model, as_written(field, value))
+                for field, model, value in values
+                if (name := field.attname) not in AUDIT_NAMES
+                or (name not in kept and value is not None)
             ]
             base_qs = RowsByKey.of(base_qs)
         return super()._do_update(base_qs, using, pk_val, values, *args, **kwargs)
+
+
+def as_written(field: models.Field[Any, Any], value: Any) -> Any:
+    """A user's label, where one stands in a column: Django refuses to UPDATE by an instance."""
+    is_user = isinstance(field, AuditActorField) and not hasattr(value, "resolve_expression")
+    return field.to_python(value) if is_user else value
 
 
 class RowsByKey(models.QuerySet[models.Model]):

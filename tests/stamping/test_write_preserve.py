@@ -199,7 +199,7 @@ def test_rows_that_come_back_after_a_rollback_keep_their_stamps():
 )
 def test_times_given_in_another_form_are_those_of_the_row(given):
     """As an import may have them; later writes go on, and memory is what was stored."""
-    values = {"created_at": given, "updated_at": given, "created_by": 5, "updated_by": 7}
+    values = {"created_at": given, "updated_at": given, "created_by": "5", "updated_by": "7"}
     with preserve_audit_fields():
         saved = Item.objects.create(**values)
         (bulk,) = Item.objects.bulk_create([Item(**values)])
