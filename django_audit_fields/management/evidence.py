@@ -10,13 +10,18 @@ from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 from django_audit_fields.trail import (
+    FORMATS,
     Seal,
+    Wanted,
+    count_events,
     export,
     maintain,
     newest_seal,
     prune,
+    reported_events,
     seal,
     unsealed_events,
     verify,
@@ -59,12 +64,23 @@ def day(text: str) -> datetime.date:
         raise argparse.ArgumentTypeError(f"a day is such as 2026-01-31, not {text!r}") from error
 
 
+def moment(text: str) -> datetime.datetime:
+    """A day or a time, in the project's time zone unless it names one."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"a time is such as 2026-01-31 or 2026-01-31T12:00+01:00, not {text!r}"
+        raise argparse.ArgumentTypeError(message) from error
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
 class EvidenceActions(BaseCommand):
     """The actions of `audit_trail` that stand on seals."""
 
     evidence_actions: ClassVar[dict[str, str]] = {
         "seal": "close the range of events that came since the last seal",
         "verify": "find what was changed in the trail; exits 1 on a finding",
+        "report": "what somebody did, or what happened to a row",
         "prune": "drop the sealed partitions of years gone by",
     }
 
@@ -82,6 +98,13 @@ class EvidenceActions(BaseCommand):
             action.add_argument(
                 "--tables", action="store_true", help="compare live rows with their last images"
             )
+        elif name == "report":
+            action.add_argument("--actor", help="the label of who acted")
+            action.add_argument("--since", type=moment, metavar="T", help="this time or later")
+            action.add_argument("--until", type=moment, metavar="T", help="before this time")
+            action.add_argument("--table", help="a table, or schema.table")
+            action.add_argument("--key", help="a row's key, as the trail has it")
+            action.add_argument("--format", choices=list(FORMATS), help="the default is table")
         elif name == "prune":
             action.add_argument(
                 "--before", type=day, required=True, metavar="DATE", help="such as 2020-01-01"
@@ -134,6 +157,24 @@ class EvidenceActions(BaseCommand):
             )
         if findings:
             sys.exit(1)
+
+    def print_report(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
+        if options["json"] and options["format"] not in (None, "jsonl"):
+            raise CommandError("--json is --format jsonl: give one.", returncode=WRONG_USE)
+        name = options["format"] or ("jsonl" if options["json"] else "table")
+        wanted = Wanted(
+            **{key: options[key] for key in ("actor", "since", "until", "table", "key")}
+        )
+        bar = ProgressBar(self.stderr, "reporting")
+        # Beside lines on the same terminal a bar would be in their way.
+        is_watched = bar.is_shown and not self.stdout.isatty()
+        total = count_events(connection, wanted) if is_watched else 0
+        lines = FORMATS[name](reported_events(connection, wanted))
+        for done, line in enumerate(lines, 1):
+            self.stdout.write(line)
+            if is_watched and done % 1000 == 0:
+                bar(min(done, total), total)
+        bar.end()
 
     def print_prune(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
         if findings := verify(connection):

@@ -17,18 +17,22 @@ from .installed import Place, TrailDifference, is_hardened, trail_differences
 from .operation import AuditTrailOperation
 from .partitions import maintain, maintain_after_migrate
 from .repairs import repair_trails
+from .report import FORMATS, Wanted, count_events, reported_events
 from .seals import Seal, export, newest_seal, prune, seal
 from .status import status_of
 from .verifying import Finding, unsealed_events, verify
 
 __all__ = [
+    "FORMATS",
     "AuditTrail",
     "AuditTrailOperation",
     "Finding",
     "Place",
     "Seal",
     "TrailDifference",
+    "Wanted",
     "attach_trail",
+    "count_events",
     "expected_tables",
     "export",
     "has_trail",
@@ -43,6 +47,7 @@ __all__ = [
     "prune",
     "recorded_places",
     "repair_trails",
+    "reported_events",
     "seal",
     "status_of",
     "table_names",

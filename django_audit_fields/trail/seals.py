@@ -15,7 +15,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import audit_settings
 
-COLUMNS = "number, kind, sealed_at, sealed_by, events, partitions, detail, encode(digest, 'hex')"
+COLUMNS = (
+    "number, kind, sealed_at AT TIME ZONE 'UTC', sealed_by, events, partitions, detail,"
+    " encode(digest, 'hex')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,14 @@ def newest_seal(connection: BaseDatabaseWrapper) -> Seal | None:
 def seal_of(row: Any) -> Seal:
     number, kind, sealed_at, sealed_by, events, partitions, detail, digest = row
     return Seal(
-        number, kind, sealed_at, sealed_by, events, loaded(partitions), loaded(detail), digest
+        number=number,
+        kind=kind,
+        sealed_at=sealed_at.replace(tzinfo=datetime.UTC),
+        sealed_by=sealed_by,
+        events=events,
+        partitions=loaded(partitions),
+        detail=loaded(detail),
+        digest=digest,
     )
 
 

@@ -8,20 +8,17 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from django_audit_fields.trail.seals import export, seal
-from tests.trail.evidence.trail import broken, one, seal_of_invoices, sealed_invoices
+from tests.trail.evidence.trail import (
+    another_connection,
+    broken,
+    one,
+    seal_of_invoices,
+    sealed_invoices,
+)
 from tests.trail.recorded import execute
 from tests.trail.trailapp.models import Invoice
 
 pytestmark = pytest.mark.usefixtures("trail")
-
-
-def another_connection(**options):
-    """A session past Django, in the test's database."""
-    parameters = connection.get_connection_params()
-    names = ("host", "port", "user", "password", "dbname")
-    return psycopg.connect(
-        **{name: parameters[name] for name in names if name in parameters}, **options
-    )
 
 
 INSERT = "INSERT INTO trailapp_invoice (number, amount) VALUES ('x', 1)"

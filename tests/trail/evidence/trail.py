@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import psycopg
 from django.db import connection
 
 from django_audit_fields.trail.seals import Seal, seal
@@ -43,3 +44,12 @@ def broken() -> list[tuple[int, str]]:
 def one(sql: str, parameters: Any = None) -> Any:
     [(value,)] = execute(sql, parameters)
     return value
+
+
+def another_connection(**options: Any) -> psycopg.Connection[Any]:
+    """A session past Django, in the test's database."""
+    parameters = connection.get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    return psycopg.connect(
+        **{name: parameters[name] for name in names if name in parameters}, **options
+    )
