@@ -14,7 +14,7 @@ with = $(if $(WITH),"$(WITH)")
 # The caller's own would choose other settings or other modules.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
 
-.PHONY: help demo serve test test-mixes lint bench bench-growth load clean
+.PHONY: help demo serve test test-mixes lint bench bench-trail bench-growth load clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test-mixes  run the tests beside other people's packages"
 	@echo "make lint    check style, types and migrations"
 	@echo "make bench   measure beside other packages; ARGS='--write docs/performance.md' keeps it"
+	@echo "make bench-trail   measure what a trail costs, beside other packages that keep one"
 	@echo "make bench-growth   measure large tables and many models"
 	@echo "make load    ten minutes of mixed traffic, each row compared; ARGS='--seconds 60' is shorter"
 	@echo "make clean   remove the environment and the embedded server's data"
@@ -56,10 +57,14 @@ lint:
 	$(python) example_project/manage.py makemigrations --check --dry-run
 
 # In an environment of its own: the packages compared are not the tests' concern.
-bench bench-growth: python = ".venv-bench/bin/python"
+bench bench-trail bench-growth: python = ".venv-bench/bin/python"
 bench:
 	@sh .ci/environment .venv-bench bench $(with)
 	@exec $(python) -m benchmarks.speed $(ARGS)
+
+bench-trail:
+	@sh .ci/environment .venv-bench bench $(with)
+	@exec $(python) -m benchmarks.trail $(ARGS)
 
 bench-growth:
 	@sh .ci/environment .venv-bench bench $(with)

@@ -42,6 +42,9 @@ class Lane:
     def prepare(self) -> None:
         """After `migrate`."""
 
+    def empty_further(self) -> None:
+        """Empty what a TRUNCATE of `further_tables` cannot."""
+
     def acting(self) -> AbstractContextManager[Any]:
         """Say who is acting, once for many writes."""
         return contextlib.nullcontext()
@@ -62,6 +65,12 @@ class Lane:
 
     def save(self, order: Any) -> None:
         order.save()
+
+    def delete(self, order: Any) -> None:
+        order.delete()
+
+    def delete_all(self) -> None:
+        self.model._default_manager.all().delete()
 
     def save_amount(self, order: Any) -> None:
         order.save(update_fields=["amount", *self.stamped_fields])

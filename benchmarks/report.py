@@ -32,6 +32,8 @@ WORKS: dict[str, str] = {
 }
 #: Measured in one process, with the package and without.
 BESIDE = "_beside"
+#: Measured in one lane only.
+ALONE = {"update_queryset_twice_as_many": "trail_statement"}
 #: A plain model where the package is installed, and without it.
 SIDES = ("installed", "beside")
 #: The bar of that ratio.

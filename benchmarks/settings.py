@@ -18,6 +18,18 @@ FURTHER = {
     ),
     "model_utils_lane": ([], []),
 }
+OURS, PGHISTORY = FURTHER["package"], FURTHER["pghistory_lane"]
+#: The same for what is recorded of a row: `benchmarks.trail`.
+RECORDING = {
+    "plain_record": ([], []),
+    "trail_row": OURS,
+    "pghistory_row": PGHISTORY,
+    "trail_statement": OURS,
+    "pghistory_statement": PGHISTORY,
+    "auditlog_lane": FURTHER["auditlog_lane"],
+    "simple_history_lane": FURTHER["simple_history_lane"],
+}
+APPS, MIDDLEWARES = {**FURTHER, **RECORDING}[LANE]
 
 SECRET_KEY = "benchmarks"
 DEBUG = False
@@ -44,11 +56,11 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    *FURTHER[LANE][0],
+    *APPS,
     f"benchmarks.lanes.{LANE}",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    *FURTHER[LANE][1],
+    *MIDDLEWARES,
 ]

@@ -77,30 +77,38 @@ def surroundings(lane: str, database: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def lanes_of(work: str) -> list[str]:
+def lanes_of(work: str, lanes: list[str]) -> list[str]:
     """Those to compare, in an order of chance."""
-    lanes = ["package"] if work.endswith(report.BESIDE) else LANES
-    return random.sample(lanes, len(lanes))
+    compared = lanes
+    if work.endswith(report.BESIDE):
+        compared = ["package"]
+    elif work in report.ALONE:
+        compared = [report.ALONE[work]]
+    return random.sample(compared, len(compared))
 
 
 def measure_lanes(
-    database: dict[str, Any], works: list[str], rounds: int, generations: int
+    database: dict[str, Any],
+    works: list[str],
+    rounds: int,
+    generations: int,
+    lanes: list[str] = LANES,
 ) -> tuple[report.Times, dict[str, list[str]]]:
     """Seconds for each (lane, kind of work), round by round."""
     times: report.Times = {}
     unseen: dict[str, list[str]] = {}
-    for lane in LANES:
+    for lane in lanes:
         subprocess.run(command("prepare"), check=True, **surroundings(lane, database))
     for generation in range(generations):
         # Processes anew: how memory came to be laid out is chance, and would otherwise stay.
-        workers = {lane: Worker(lane, database) for lane in LANES}
+        workers = {lane: Worker(lane, database) for lane in lanes}
         try:
             for work in works:  # the first run compiles queries and fills caches
-                for lane in lanes_of(work):
+                for lane in lanes_of(work, lanes):
                     workers[lane].time(work)
             for number in range(rounds):
                 for work in works:
-                    for lane in lanes_of(work):
+                    for lane in lanes_of(work, lanes):
                         taken = workers[lane].time(work)
                         for name, seconds in zip((lane, *report.SIDES), taken, strict=True):
                             if seconds:

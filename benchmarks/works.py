@@ -49,6 +49,7 @@ class Clock:
 def empty(lane: Lane) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {', '.join(lane.tables())} CASCADE")
+    lane.empty_further()
 
 
 def vacuum(lane: Lane) -> None:
@@ -153,6 +154,27 @@ def update_queryset(lane: Lane, clock: Clock) -> None:
     fill(lane, BULK)
     with lane.acting(), clock.running():
         lane.update()
+
+
+def update_queryset_twice_as_many(lane: Lane, clock: Clock) -> None:
+    """On a connection that has made many one-row updates, whose plans it may have kept."""
+    orders = fill(lane, 2 * BULK)
+    with lane.acting():
+        for order in orders[:WARMING]:
+            lane.save(order)
+        with clock.running():
+            lane.update()
+
+
+def delete(lane: Lane, clock: Clock) -> None:
+    orders = fill(lane, WARMING + SAVES)
+    save_all(lane, clock, orders, nullcontext, lane.delete)
+
+
+def delete_queryset(lane: Lane, clock: Clock) -> None:
+    fill(lane, BULK)
+    with lane.acting(), clock.running():
+        lane.delete_all()
 
 
 def select(lane: Lane, clock: Clock) -> None:
@@ -367,6 +389,9 @@ WORKS: dict[str, tuple[Callable[[Lane, Clock], None], int]] = {
     "bulk_create": (bulk_create, BULK),
     "bulk_update": (bulk_update, BULK_UPDATE),
     "update_queryset": (update_queryset, BULK),
+    "update_queryset_twice_as_many": (update_queryset_twice_as_many, 2 * BULK),
+    "delete": (delete, SAVES),
+    "delete_queryset": (delete_queryset, BULK),
     "insert_beside": (partial(save_beside, "create", nullcontext), SAVES),
     "insert_in_transaction_beside": (partial(save_beside, "create", transaction.atomic), SAVES),
     "insert_each_in_transaction_beside": (partial(beside, insert_each_in_transaction), SAVES),

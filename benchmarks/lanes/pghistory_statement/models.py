@@ -1,0 +1,19 @@
+"""django-pghistory at level "statement", with its context's user and reason."""
+
+import pghistory
+
+from benchmarks.pghistory_record import PghistoryRecordLane
+from benchmarks.record import Record
+
+
+@pghistory.track(
+    pghistory.InsertEvent(),
+    pghistory.UpdateEvent(),
+    pghistory.DeleteEvent(),
+    level=pghistory.Statement,
+)
+class Order(Record):
+    pass
+
+
+lane = PghistoryRecordLane(Order)
