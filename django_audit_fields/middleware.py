@@ -15,7 +15,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from .actors import Inside, in_async_steps, known_to_crum, requested_by
+from .actors import (
+    Inside,
+    begin_request,
+    in_async_steps,
+    restore,
+    situation,
+    tell_crum,
+)
 
 Response = TypeVar("Response")
 
@@ -46,22 +53,32 @@ class AuditMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self._respond_async(request)
-        with known_to_crum(request), requested_by(request, threading.get_ident()) as inside:
+        known_to_crum = tell_crum(request)
+        before = begin_request(request, threading.get_ident())
+        try:
             response: HttpResponseBase = self.get_response(request)
-            return with_request(response, inside)
+            return with_request(response)
+        finally:
+            restore(before)
+            tell_crum(known_to_crum)
+            # Whom crum forgot with the request may have been named outside of it.
+            restore(before)
 
     async def _respond_async(self, request: HttpRequest) -> HttpResponseBase:
-        with requested_by(request) as inside:
+        before = begin_request(request)
+        try:
             response: HttpResponseBase = await self.get_response(request)
-            return with_request(response, inside)
+            return with_request(response)
+        finally:
+            restore(before)
 
 
-def with_request(response: Response, inside: Callable[[], Inside]) -> Response:
+def with_request(response: Response) -> Response:
     """Let a streaming response produce its content, and close, as part of its request."""
     # A file is left to the server's `sendfile`, which it would lose to a wrapped iterator.
     is_file = getattr(response, "file_to_stream", None) is not None
     if isinstance(response, StreamingHttpResponse) and not is_file:
-        keep_request(response, inside())
+        keep_request(response, Inside(situation()))
     return response
 
 

@@ -14,6 +14,7 @@ from .current import (
     acting_as,
     acting_label,
     alone,
+    begin_request,
     current_actor,
     is_preserving,
     is_resolving,
@@ -22,13 +23,12 @@ from .current import (
     label_without_reading,
     preserve_audit_fields,
     request_in_force,
-    requested_by,
     resolving,
     restore,
     situation,
     user_label,
 )
-from .impersonation import connect, known_to_crum
+from .impersonation import connect, tell_crum
 from .labels import wrapped
 from .scopes import Inside, in_async_steps
 
@@ -39,21 +39,21 @@ __all__ = [
     "acting_as",
     "acting_label",
     "alone",
+    "begin_request",
     "connect",
     "current_actor",
     "in_async_steps",
     "is_preserving",
     "is_resolving",
     "is_undecided",
-    "known_to_crum",
     "label_for",
     "label_without_reading",
     "preserve_audit_fields",
     "request_in_force",
-    "requested_by",
     "resolving",
     "restore",
     "situation",
+    "tell_crum",
     "user_label",
     "wrapped",
 ]

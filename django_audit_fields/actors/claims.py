@@ -10,7 +10,7 @@ import logging
 import os
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -19,12 +19,11 @@ from django.core.exceptions import SynchronousOnlyOperation
 
 from ..conf import AuditSettings, audit_settings
 from .labels import checked_actor, is_somebody, is_unread, label_from
-from .scopes import Entry, on_loop, works_for_loop
+from .situation import Entry, on_loop, put, situation, works_for_loop
 
 logger = logging.getLogger("django_audit_fields")
 
-#: The innermost `acting_as` and those around it: a label, None for nobody, or an unread claim.
-acting: Final[ContextVar[Entry | None]] = ContextVar("audit_acting", default=None)
+#: Apart from the situation, since each statement asks for it, and nearly always it is None.
 _resolving: ContextVar[Entry | None] = ContextVar("audit_resolving", default=None)
 #: None where `is_resolving` is surely false. Asked for every statement, and so the bare C function.
 resolving: Final = _resolving.get
@@ -54,14 +53,17 @@ def on_event_loop() -> bool:
 @contextmanager
 def working_out() -> Iterator[None]:
     # Nobody is acting meanwhile, so that queries made for the label do not ask for it again.
-    nobody = Entry(None, None, acting.get(), is_passing=True)
-    resolving_before, acting_before = _resolving.set(nobody), acting.set(nobody)
+    before = situation()
+    nobody = Entry(None, None, before.acting, is_passing=True)
+    token = _resolving.set(nobody)
+    put(before._replace(acting=nobody))
     try:
         yield
     finally:
         nobody.ended = True
-        acting.reset(acting_before)
-        _resolving.reset(resolving_before)
+        # Whom crum was told meanwhile stays: authentication may name the user that it finds.
+        put(situation()._replace(acting=before.acting))
+        _resolving.reset(token)
 
 
 class Claim:
@@ -160,16 +162,31 @@ class UserClaim(Claim):
 class RequestClaim(Claim):
     """The user of a request, which authentication may set at any time during it."""
 
-    __slots__ = ("_lent", "_original", "request", "thread")
+    __slots__ = ("_answered", "_lent", "_original", "request", "thread", "told")
 
     def __init__(self, request: Any, thread: int | None = None) -> None:
         super().__init__()
         self.request = request
         self.thread = thread
-        #: The user that Django's own middleware gave it, whom `auser()` loads as well.
-        self._original = getattr(request, "__dict__", {}).get("user")
+        own = getattr(request, "__dict__", {})
+        #: The user that the middleware before ours gave it, whom `auser()` answers as well.
+        self._original = own.get("user")
+        self._answered: Any = None
         #: One for each authentication during the request, of which there are few.
-        self._lent: deque[Any] = deque(maxlen=8)
+        self._lent: deque[Any] | None = None
+        #: What the request tells of a change, worked out when it is first asked.
+        self.told: Any = None
+        if (auser := own.get("auser")) is not None:
+            request.auser = self._noting(auser)
+
+    def _noting(self, auser: Callable[[], Any]) -> Callable[[], Any]:
+        """`auser`, with its answer noted: then nobody has to load the user again."""
+
+        async def noted() -> Any:
+            self._answered = user = await auser()
+            return user
+
+        return noted
 
     def user(self) -> Any:
         try:
@@ -181,9 +198,8 @@ class RequestClaim(Claim):
 
     def readable_user(self) -> Any:
         user = self.user()
-        if is_unread(user) and user is self._original:
-            # What `await request.auser()` loaded. Private to Django; no public name was found.
-            return getattr(self.request, "_acached_user", user)
+        if self._answered is not None and user is self._original and is_unread(user):
+            return self._answered
         return user
 
     def lend_user(self) -> Any:
@@ -191,6 +207,8 @@ class RequestClaim(Claim):
         if not hasattr(self.request, "user"):
             return False
         user = self.readable_user()
+        if self._lent is None:
+            self._lent = deque(maxlen=8)
         if not any(user is lent for lent in self._lent):
             self._lent.append(user)
         return user
@@ -200,7 +218,7 @@ class RequestClaim(Claim):
             return False
         if user is getattr(self.request, "__dict__", {}).get("user"):
             return True
-        return any(user is lent for lent in self._lent)
+        return any(user is lent for lent in self._lent or ())
 
 
 def text_of(error: Exception) -> str:

@@ -6,10 +6,9 @@ blocks apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import crum
 from crum.signals import current_user_getter
@@ -19,7 +18,6 @@ from .claims import (
     Claim,
     RequestClaim,
     UserClaim,
-    acting,
     is_resolving,
     on_event_loop,
     resolving,
@@ -27,7 +25,8 @@ from .claims import (
     working_out,
 )
 from .labels import checked_actor, is_somebody, is_unread, label_from, wrapped
-from .scopes import Entry, Inside, Scope, standing, swap
+from .scopes import Scope
+from .situation import Entry, Situation, put, restore, situation, standing
 
 #: For the rest of the package; `is_resolving` is among them for whoever asks who is acting.
 __all__ = [
@@ -36,6 +35,7 @@ __all__ = [
     "acting_as",
     "acting_label",
     "alone",
+    "begin_request",
     "current_actor",
     "current_request",
     "is_preserving",
@@ -48,7 +48,6 @@ __all__ = [
     "named_user",
     "preserve_audit_fields",
     "request_in_force",
-    "requested_by",
     "requesting_user",
     "resolving",
     "restore",
@@ -68,19 +67,9 @@ def user_label(user: Any) -> str:
     return str(user.pk)
 
 
-#: Whom django-crum's functions name; no claim when they name nobody in particular.
-_named: ContextVar[UserClaim | None] = ContextVar("audit_named", default=None)
-#: Whoever made the current request.
-_requesting: ContextVar[RequestClaim | None] = ContextVar("audit_requesting", default=None)
-_preserving: ContextVar[Entry | None] = ContextVar("audit_preserving", default=None)
-
-Situation: TypeAlias = tuple[Any, ...]
-VARIABLES: Final = (acting, _named, _requesting, _preserving)
-
-
 def acting_label() -> str | None:
     """The label of who is acting now, None when nobody is. Never raises."""
-    entry = acting.get()
+    entry = situation().acting
     if entry is not None:
         if entry.ended or entry.is_passing:
             entry = standing(entry)
@@ -95,7 +84,7 @@ def acting_label() -> str | None:
 
 def label_without_reading() -> str | None:
     """The label of who is acting, None also when it takes reading the user first. Never raises."""
-    if (entry := standing(acting.get())) is not None:
+    if (entry := standing(situation().acting)) is not None:
         held = entry.held
         return held.label_if_read() if isinstance(held, Claim) else held
     if len(current_user_getter.receivers) > 1:
@@ -106,10 +95,10 @@ def label_without_reading() -> str | None:
 
 def _claim_in_force() -> Claim | None:
     """Whose doing it is while no `acting_as` says so."""
-    named = _named.get()
+    named = situation().named
     if named is not None and named.stands():
         return named
-    if (requesting := _requesting.get()) is not None:
+    if (requesting := situation().requesting) is not None:
         return requesting
     # With crum's middleware alone, or before ours has begun. Where crum was never told of one, this
     # is most of what asking costs.
@@ -143,8 +132,7 @@ class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
     """
 
     __slots__ = ("_actor",)
-    _entries = acting
-    _variables = VARIABLES
+    _kind = "acting"
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor if is_unread(actor) else checked_actor(actor)
@@ -158,7 +146,7 @@ class acting_as(Scope):  # noqa: N801 - a context manager, named for its state
             return None
         if type(actor) is str:
             return actor
-        requesting = _requesting.get()
+        requesting = situation().requesting
         if requesting is not None and requesting.stands_for(actor):
             actor = requesting.readable_user()
         if is_unread(actor) and not on_event_loop():
@@ -183,8 +171,7 @@ class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for
     """
 
     __slots__ = ()
-    _entries = _preserving
-    _variables = VARIABLES
+    _kind = "preserving"
 
     def _held(self) -> bool:
         return True
@@ -192,14 +179,14 @@ class preserve_audit_fields(Scope):  # noqa: N801 - a context manager, named for
 
 def is_preserving() -> bool:
     """Whether all four columns are stored as given."""
-    entry = _preserving.get()
+    entry = situation().preserving
     return entry is not None and standing(entry) is not None
 
 
 def is_undecided() -> bool:
     """Whether somebody may be acting whom an event loop cannot read, and a thread could."""
-    entry = standing(acting.get())
-    claim = (naming() or _requesting.get()) if entry is None else entry.held
+    entry = standing(situation().acting)
+    claim = (naming() or situation().requesting) if entry is None else entry.held
     return isinstance(claim, Claim) and not claim.is_known and on_event_loop()
 
 
@@ -226,7 +213,7 @@ def _polled_label() -> str | None:
         # What it cannot make sense of, such as a priority that is no number, it raises itself.
         warn_once("crum.get_current_user() failed", error)
         return None
-    for claim in (naming(), _requesting.get()):
+    for claim in (naming(), situation().requesting):
         if claim is not None and claim.stands_for(user):
             return claim.label()
     return UserClaim(user).label()
@@ -237,20 +224,20 @@ def name_user(user: Any, thread: int | None = None) -> None:
 
     `thread` is given where crum has a request, which it keeps for that thread.
     """
-    if (replaced := _named.get()) is not None:
-        replaced.ended = True
-    requesting = _requesting.get()
-    if user is False or (requesting is not None and requesting.stands_for(user)):
-        # Given back the request's own user, as `crum.impersonate` does when it ends: naming it
-        # would hold on to it, and token authentication may still set another.
-        _named.set(None)
-    else:
-        _named.set(UserClaim(user, thread))
+    said = situation()
+    if said.named is not None:
+        said.named.ended = True
+    named = None
+    # Given back the request's own user, as `crum.impersonate` does when it ends: naming it would
+    # hold on to it, and token authentication may still set another.
+    if user is not False and not (said.requesting and said.requesting.stands_for(user)):
+        named = UserClaim(user, thread)
+    put(said._replace(named=named))
 
 
 def naming() -> UserClaim | None:
     """What crum's functions have set and nothing has replaced, as `Entry` has it."""
-    claim = _named.get()
+    claim = situation().named
     return claim if claim is None or claim.stands() else None
 
 
@@ -262,40 +249,31 @@ def named_user() -> Any:
 
 def current_request(thread: int) -> Any:
     """The current request if this thread began it, else None."""
-    claim = _requesting.get()
+    claim = situation().requesting
     return claim.request if claim is not None and claim.thread == thread else None
 
 
 def request_in_force() -> Any:
     """The request that is being answered here; None outside one, and where only a label acts."""
-    claim = _requesting.get()
+    claim = situation().requesting
     return None if claim is None else claim.request
 
 
 def named_in_request(thread: int) -> bool:
     """Whether somebody is named, and was while crum knew a request of this thread."""
     named = naming()
-    return _requesting.get() is not None and named is not None and named.thread == thread
+    return situation().requesting is not None and named is not None and named.thread == thread
 
 
 def requesting_user() -> Any:
     """The current request's user, maybe not read yet; False when there is no request or user."""
-    claim = _requesting.get()
+    claim = situation().requesting
     return False if claim is None else claim.lend_user()
-
-
-def situation() -> Situation:
-    """All that says who is acting and how rows are stored, to be given to `restore`."""
-    return tuple(variable.get() for variable in VARIABLES)
-
-
-def restore(before: Situation) -> None:
-    swap(VARIABLES, before)
 
 
 def alone(label: str | None) -> Situation:
     """The situation where this label acts, whatever is around; None for whoever acts inside."""
-    return (None if label is None else Entry(label, None, None), None, None, None)
+    return Situation(acting=None if label is None else Entry(label, None, None))
 
 
 @contextmanager
@@ -309,17 +287,12 @@ def acting_alone(label: str | None) -> Iterator[None]:
         restore(before)
 
 
-@contextmanager
-def requested_by(request: Any, thread: int | None = None) -> Iterator[Callable[[], Inside]]:
-    """Inside it, the user of `request` is acting unless somebody else is named.
+def begin_request(request: Any, thread: int | None = None) -> Situation:
+    """From here on the user of `request` is acting, unless somebody else is named.
 
-    `thread` is the one that serves this request and, meanwhile, no other. Nothing set inside
-    survives it. Yields a function that answers what is set at that moment, for what the request
-    still has to do afterwards.
+    `thread` is the one that serves this request and, meanwhile, no other. Answers what was said
+    before, which is to be restored: nothing said inside survives the request.
     """
     before = situation()
-    _requesting.set(RequestClaim(request, thread))
-    try:
-        yield lambda: Inside(VARIABLES, situation())
-    finally:
-        restore(before)
+    put(before._replace(requesting=RequestClaim(request, thread)))
+    return before

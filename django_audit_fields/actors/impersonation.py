@@ -7,8 +7,6 @@ receivers are disconnected and these connected in their place; nothing in its mo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import crum
@@ -67,18 +65,12 @@ def is_of_a_nested_request(thread: int) -> bool:
     return current.named_in_request(thread)
 
 
-@contextmanager
-def known_to_crum(request: Any) -> Iterator[None]:
-    """Inside it, `crum.get_current_request()` answers this request; of this thread's, at once one.
+def tell_crum(request: Any) -> Any:
+    """Have `crum.get_current_request()` answer this request; answers the one that it knew before.
 
     crum keeps it per thread, so it is left alone on an event loop, whose tasks share theirs.
+    Without a request crum also forgets whom it named: restore the situation afterwards.
     """
-    outer = crum.get_current_request()
+    known = crum.get_current_request()
     crum.set_current_request(request)
-    try:
-        yield
-    finally:
-        # Without a request crum forgets whom it named, though somebody outside may have named them.
-        before = current.situation()
-        crum.set_current_request(outer)
-        current.restore(before)
+    return known

@@ -8,136 +8,66 @@ import inspect
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from threading import get_ident
 from types import AsyncGeneratorType
-from typing import Any, ClassVar, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
-from asgiref.sync import SyncToAsync, iscoroutinefunction
+from asgiref.sync import iscoroutinefunction
 
-Variables: TypeAlias = tuple[ContextVar[Any], ...]
+from .situation import Entry, Situation, put, situation, swap, without
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-class Entry:
-    """One open block: what it holds, whose it is, and the block around it.
-
-    Context variables are inherited downwards, by tasks and threads that outlive the block. But a
-    cancelled `sync_to_async` hands them upwards too, in the middle of a block that its thread still
-    is in (asgiref copies that thread's context back). So an entry knows where it was made, and when
-    its block has ended.
-    """
-
-    __slots__ = ("ended", "held", "is_passing", "off_loop", "outer", "scope", "thread")
-
-    def __init__(
-        self, held: Any, scope: object, outer: Entry | None, *, is_passing: bool = False
-    ) -> None:
-        self.held = held
-        self.scope = scope
-        self.outer = outer
-        self.ended = False
-        #: Nothing inherits it: it is for the calls that this thread makes meanwhile.
-        self.is_passing = is_passing
-        self.off_loop = not on_loop()
-        self.thread = get_ident()
-
-    def stands(self) -> bool:
-        """Whether the block is in force for who asks, here and now."""
-        if self.is_passing:
-            return not self.ended and self.thread == get_ident()
-        return not (self.ended and self.off_loop and works_for_loop())
-
-
-def on_loop() -> bool:
-    return asyncio._get_running_loop() is not None
-
-
-def works_for_loop() -> bool:
-    """Whether this thread runs an event loop, or what one has handed to it by `sync_to_async`.
-
-    Only there a block that has ended elsewhere is one handed upwards. Other threads were given
-    a copy of the context, and may well outlive the block that they were started in.
-    """
-    return on_loop() or getattr(SyncToAsync.threadlocal, "main_event_loop", None) is not None
-
-
-def standing(entry: Entry | None) -> Entry | None:
-    """The innermost block in force, of those that end in `entry`."""
-    while entry is not None and not entry.stands():
-        entry = entry.outer
-    return entry
-
-
-def without(entry: Entry | None, scope: object) -> Entry | None:
-    """The stack that ends in `entry`, less the innermost entry of `scope`, which has ended."""
-    above = []
-    while entry is not None and entry.scope is not scope:
-        above.append(entry)
-        entry = entry.outer
-    # A scope that was entered in another context has nothing here to take away.
-    stack = entry
-    if entry is not None:
-        entry.ended = True
-        stack = entry.outer
-    for other in reversed(above):
-        copied = Entry(other.held, other.scope, stack, is_passing=other.is_passing)
-        copied.ended, copied.off_loop, copied.thread = other.ended, other.off_loop, other.thread
-        stack = copied
-    return stack
-
-
 class Inside:
-    """What a suspended body has in its variables: put there for each step, taken out after it."""
+    """What a suspended body has said: put in force for each step, and out of force after it."""
 
-    __slots__ = ("values", "variables")
+    __slots__ = ("said",)
 
-    def __init__(self, variables: Variables, values: tuple[Any, ...]) -> None:
-        self.variables = variables
-        self.values = values
+    def __init__(self, said: Situation) -> None:
+        self.said = said
 
     @contextmanager
     def step(self) -> Iterator[None]:
         # Kept here and not on the object, since the end of a body may overlap a step of it.
-        outside = swap(self.variables, self.values)
+        outside = swap(self.said)
         try:
             yield
         finally:
-            # A step may have changed them, and the next one continues from there.
-            self.values = swap(self.variables, outside)
-
-
-def swap(variables: Variables, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Give the variables these values; returns those they had."""
-    before = tuple(variable.get() for variable in variables)
-    for variable, value in zip(variables, values, strict=True):
-        variable.set(value)
-        if hasattr(type(value), "stands"):
-            value.ended = False  # in force again, whatever took its place meanwhile
-    return before
+            # A step may have said more, and the next one continues from there.
+            self.said = swap(outside)
 
 
 class Scope:
-    """Context manager, async context manager and decorator around one context variable.
+    """Context manager, async context manager and decorator around one kind of block.
 
-    The state is a linked stack in the variable and nothing is kept on the object, so that one scope
-    may be entered again, by other threads and tasks as well. A scope takes its own entry out on
-    exit, not the topmost: a generator that is closed late does not end somebody else's block.
+    The blocks are a linked stack in the situation and nothing is kept on the object, so that one
+    scope may be entered again, by other threads and tasks as well. A scope takes its own entry
+    out on exit, not the topmost: a generator that is closed late ends nobody else's block.
     """
 
     __slots__ = ()
-    _entries: ClassVar[ContextVar[Entry | None]]
-    #: All that a suspended body may set and must not show to others, `_entries` among them.
-    _variables: ClassVar[Variables]
+    #: Which of the situation's stacks it is.
+    _kind: ClassVar[str]
 
     def _held(self) -> Any:
+        """What the block holds, worked out when it is entered."""
         raise NotImplementedError
 
+    def _entered(self) -> Situation:
+        held = self._held()
+        said = situation()
+        return self._with(said, Entry(held, self, getattr(said, self._kind)))
+
+    def _with(self, said: Situation, stack: Entry | None) -> Situation:
+        changed: dict[str, Any] = {self._kind: stack}
+        return said._replace(**changed)
+
     def __enter__(self) -> None:
-        self._entries.set(Entry(self._held(), self, self._entries.get()))
+        put(self._entered())
 
     def __exit__(self, *error: object) -> None:
-        self._entries.set(without(self._entries.get(), self))
+        said = situation()
+        put(self._with(said, without(getattr(said, self._kind), self)))
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -186,10 +116,7 @@ class Scope:
         return wrapper
 
     def _inside(self) -> Inside:
-        values = [variable.get() for variable in self._variables]
-        place = self._variables.index(self._entries)
-        values[place] = Entry(self._held(), self, values[place])
-        return Inside(self._variables, tuple(values))
+        return Inside(self._entered())
 
     def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
