@@ -41,6 +41,9 @@ def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
 
 
 def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
+    said = current.situation()
+    if user is False and said.named is None and said.requesting is None:
+        return  # nobody is named, as when a request ends
     thread = threading.get_ident()
     has_request = crum.get_current_request() is not None
     if user is False and not has_request and is_of_a_nested_request(thread):

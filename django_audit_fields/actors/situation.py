@@ -72,9 +72,10 @@ put: Final = _situation.set
 
 def restore(before: Situation) -> None:
     """Have this said again, and nothing that came after it."""
-    for block in (before.acting, before.named, before.preserving, before.context):
-        if block is not None:
-            block.ended = False  # in force again, whatever took its place meanwhile
+    if before is not NOTHING_SAID:
+        for block in (before.acting, before.named, before.preserving, before.context):
+            if block is not None:
+                block.ended = False  # in force again, whatever took its place meanwhile
     put(before)
 
 
