@@ -17,6 +17,8 @@ MAX_LABEL_LENGTH: Final = 50
 ACTOR_VARIABLE: Final = "app.current_user"
 #: `on` while values are stored as given; local to a transaction as well.
 PRESERVE_VARIABLE: Final = "app.audit_preserve"
+#: A JSON object that says why, from where and for whom; local to a transaction as well.
+CONTEXT_VARIABLE: Final = "app.audit_context"
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "ACTOR": "django_audit_fields.actors.user_label",
@@ -25,6 +27,9 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "NOBODY": "fallback",
     "DISPLAY": None,
     "FIND_USER": None,
+    "CARRY_READS": False,
+    "CONTEXT": None,
+    "TRAIL_CLIENT_IP": False,
     "TRAIL_KEEP": None,
 }
 NOBODY_MODES: Final = ("fallback", "session_user", "refuse")
@@ -44,6 +49,11 @@ class AuditSettings:
     nobody: str
     display: Any  # dotted path or callable, as `actor` is; None: the user's full name
     find_user: Any  # likewise; None: by primary key, where `actor` is the default
+    #: Whether statements that only read carry the actor as well.
+    carry_reads: bool
+    #: Whether `app.audit_context` is carried; None: when a model has a trail.
+    context: bool | None
+    trail_client_ip: bool
     #: The days of events that `prune` leaves at least; None: all of them.
     trail_keep: int | None
 
@@ -79,16 +89,19 @@ def audit_settings() -> AuditSettings:
     """The settings in force. Cached until `setting_changed`, which `override_settings` sends."""
     given = given_settings()
     fallback = given.get("FALLBACK", DEFAULTS["FALLBACK"])
-    strict = given.get("STRICT", DEFAULTS["STRICT"])
     nobody = given.get("NOBODY", DEFAULTS["NOBODY"])
     keep = given.get("TRAIL_KEEP", DEFAULTS["TRAIL_KEEP"])
+    context = given.get("CONTEXT", DEFAULTS["CONTEXT"])
     return AuditSettings(
         actor=given.get("ACTOR", DEFAULTS["ACTOR"]),
         fallback=DEFAULTS["FALLBACK"] if label_fault(fallback) else fallback,
-        strict=strict if isinstance(strict, bool) else DEFAULTS["STRICT"],
+        strict=given.get("STRICT") is True,
         nobody=nobody if nobody in NOBODY_MODES else DEFAULTS["NOBODY"],
         display=given.get("DISPLAY", DEFAULTS["DISPLAY"]),
         find_user=given.get("FIND_USER", DEFAULTS["FIND_USER"]),
+        carry_reads=given.get("CARRY_READS") is True,
+        context=context if isinstance(context, bool) else None,
+        trail_client_ip=given.get("TRAIL_CLIENT_IP") is True,
         trail_keep=keep if is_days(keep) else DEFAULTS["TRAIL_KEEP"],
     )
 

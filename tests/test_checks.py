@@ -1,5 +1,7 @@
 """Every ID: when it speaks, and in which words."""
 
+import sys
+
 import pytest
 from django.core.checks import Error, Warning
 from django.core.exceptions import ImproperlyConfigured
@@ -116,6 +118,47 @@ def test_usable_settings_pass(given):
             ),
         ),
         (
+            {"DISPLAY": 7},
+            Error(
+                "AUDIT_FIELDS['DISPLAY'] is not callable: 7.",
+                hint="Set a callable(user) -> str or its path, or None.",
+                id="django_audit_fields.E013",
+            ),
+        ),
+        (
+            {"FIND_USER": "nowhere.find"},
+            Error(
+                "AUDIT_FIELDS['FIND_USER'] cannot be imported: 'nowhere.find' "
+                "(ModuleNotFoundError: No module named 'nowhere').",
+                hint="Set a callable(labels) -> {label: user} or its path, or None.",
+                id="django_audit_fields.E014",
+            ),
+        ),
+        (
+            {"CARRY_READS": 1},
+            Error(
+                "AUDIT_FIELDS['CARRY_READS'] is 1.",
+                hint="Set True or False.",
+                id="django_audit_fields.E015",
+            ),
+        ),
+        (
+            {"CONTEXT": "yes"},
+            Error(
+                "AUDIT_FIELDS['CONTEXT'] is 'yes'.",
+                hint="Set True, False, or None: then it is carried where a model has a trail.",
+                id="django_audit_fields.E016",
+            ),
+        ),
+        (
+            {"TRAIL_CLIENT_IP": None},
+            Error(
+                "AUDIT_FIELDS['TRAIL_CLIENT_IP'] is None.",
+                hint="Set True or False.",
+                id="django_audit_fields.E017",
+            ),
+        ),
+        (
             {"TRAIL_KEEP": "7 years"},
             Error(
                 "AUDIT_FIELDS['TRAIL_KEEP'] is '7 years'.",
@@ -129,6 +172,27 @@ def test_unusable_settings_are_named(given, expected):
     """Each error names the setting, its value and what to write instead."""
     with override_settings(AUDIT_FIELDS=given):
         assert checks.check_settings() == [expected]
+
+
+@override_settings(AUDIT_FIELD={"FALLBACK": "nobody"}, AUDIT_FILES={"logs": 7})
+def test_a_misspelt_setting_is_named():
+    """Nothing reads it; one that holds something else is the project's own."""
+    assert checks.check_setting_name() == [
+        Warning(
+            "The setting AUDIT_FIELD is a dictionary like AUDIT_FIELDS, and nothing reads it.",
+            hint="Name it AUDIT_FIELDS.",
+            id="django_audit_fields.W012",
+        )
+    ]
+
+
+def test_celery_without_its_link_is_named(monkeypatch):
+    """A project that makes a Celery app and does not import what hands the actor on."""
+    monkeypatch.setitem(sys.modules, "celery.app.base", sys)
+    monkeypatch.delitem(sys.modules, "django_audit_fields.contrib.celery", raising=False)
+    assert [warning.id for warning in checks.check_celery()] == ["django_audit_fields.W013"]
+    monkeypatch.setitem(sys.modules, "django_audit_fields.contrib.celery", sys)
+    assert checks.check_celery() == []
 
 
 def test_missing_middleware_is_named():

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from .database import check_database, check_unmanaged, check_vendors
 from .models import check_columns, check_managers
-from .project import check_middleware, check_settings, check_user_label
+from .project import check_celery, check_middleware, check_user_label
+from .settings import check_setting_name, check_settings
 from .trails import check_trail_vendors, check_trails, check_unmanaged_trails
 
 __all__ = [
+    "check_celery",
     "check_columns",
     "check_database",
     "check_managers",
     "check_middleware",
+    "check_setting_name",
     "check_settings",
     "check_trail_vendors",
     "check_trails",

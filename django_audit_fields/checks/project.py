@@ -1,102 +1,23 @@
-"""Checks of settings and middleware."""
+"""Checks of what a project installs: middleware, its user model, what runs its tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.utils.module_loading import import_string
 
-from ..conf import DEFAULTS, MAX_LABEL_LENGTH, NOBODY_MODES, given_settings, is_days, label_fault
+from ..conf import DEFAULTS, MAX_LABEL_LENGTH, given_settings
 
 MIDDLEWARE = "django_audit_fields.middleware.AuditMiddleware"
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
-
-
-@register(Tags.compatibility)
-def check_settings(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """E001 to E005: `AUDIT_FIELDS`, key by key."""
-    raw = getattr(settings, "AUDIT_FIELDS", {})
-    if not isinstance(raw, Mapping):
-        return [
-            Error(
-                f"AUDIT_FIELDS must be a dictionary, not {raw!r}.",
-                hint='Write AUDIT_FIELDS = {"FALLBACK": "system"} or leave it out.',
-                id="django_audit_fields.E001",
-            )
-        ]
-    given = given_settings()
-    errors: list[CheckMessage] = [
-        Error(
-            f"AUDIT_FIELDS has an unknown key: {key!r}.",
-            hint=f"Use one of {', '.join(DEFAULTS)}.",
-            id="django_audit_fields.E001",
-        )
-        for key in given
-        if key not in DEFAULTS
-    ]
-    fallback = given.get("FALLBACK", DEFAULTS["FALLBACK"])
-    if fault := label_fault(fallback):
-        errors.append(
-            Error(
-                f"AUDIT_FIELDS['FALLBACK'] {fault}.",
-                hint=f"Set a label of 1 to {MAX_LABEL_LENGTH} characters, such as 'system'.",
-                id="django_audit_fields.E002",
-            )
-        )
-    if fault := _actor_fault(given.get("ACTOR", DEFAULTS["ACTOR"])):
-        errors.append(
-            Error(
-                f"AUDIT_FIELDS['ACTOR'] {fault}.",
-                hint=f"Set a callable(user) -> str or its path, such as {DEFAULTS['ACTOR']!r}.",
-                id="django_audit_fields.E003",
-            )
-        )
-    strict = given.get("STRICT", DEFAULTS["STRICT"])
-    if not isinstance(strict, bool):
-        errors.append(
-            Error(
-                f"AUDIT_FIELDS['STRICT'] is {strict!r}.",
-                hint="Set True or False.",
-                id="django_audit_fields.E004",
-            )
-        )
-    nobody = given.get("NOBODY", DEFAULTS["NOBODY"])
-    if nobody not in NOBODY_MODES:
-        errors.append(
-            Error(
-                f"AUDIT_FIELDS['NOBODY'] is {nobody!r}.",
-                hint=f"Set one of {', '.join(map(repr, NOBODY_MODES))}.",
-                id="django_audit_fields.E005",
-            )
-        )
-    keep = given.get("TRAIL_KEEP", DEFAULTS["TRAIL_KEEP"])
-    if keep is not None and not is_days(keep):
-        errors.append(
-            Error(
-                f"AUDIT_FIELDS['TRAIL_KEEP'] is {keep!r}.",
-                hint="Set a number of days, such as 2557 for seven years, or None.",
-                id="django_audit_fields.E030",
-            )
-        )
-    return errors
-
-
-def _actor_fault(actor: object) -> str | None:
-    if isinstance(actor, str):
-        try:
-            actor = import_string(actor)
-        except Exception as error:  # a module may raise anything while it is imported
-            return f"cannot be imported: {actor!r} ({type(error).__name__}: {error})"
-    return None if callable(actor) else f"is not callable: {actor!r}"
 
 
 @register(Tags.compatibility)
@@ -170,5 +91,23 @@ def check_user_label(
             f"1 to {MAX_LABEL_LENGTH} characters.",
             obj=user_model,
             id="django_audit_fields.W004",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_celery(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W013: tasks that nobody's name follows to the worker."""
+    # Whoever makes a Celery app has this module, and it is there for nobody else.
+    is_used = "celery.app.base" in sys.modules
+    if not is_used or "django_audit_fields.contrib.celery" in sys.modules:
+        return []
+    return [
+        Warning(
+            "Celery is in use, and tasks do not know who sent them: they write as nobody.",
+            hint="Import django_audit_fields.contrib.celery in the module that makes the app.",
+            id="django_audit_fields.W013",
         )
     ]
