@@ -11,9 +11,11 @@ from django.db import models, transaction
 from django.db.models.constants import OnConflict
 
 from ..actors import is_preserving, label_for
+from ..people import name_expression
 from .memory import Known, equal_row, forget_odd_values, recall, remember, row_as_given
 from .stamps import (
     AUDIT_NAMES,
+    LABELS,
     Stamp,
     audit_names,
     is_stamped_by_trigger,
@@ -33,17 +35,35 @@ _Model = TypeVar("_Model", bound=models.Model, covariant=True)
 class AuditQuerySet(models.QuerySet[_Model]):
     """A QuerySet whose `update`, `bulk_create` and `bulk_update` stamp what they write."""
 
-    def created_by_actor(self, actor: Any) -> Self:
-        """Rows that `actor`, a user or a label, created."""
-        return self.filter(created_by=label_for(actor))
+    def created_by_actor(self, *actors: Any) -> Self:
+        """Rows that one of the actors, users or labels, created."""
+        return self.filter(created_by__in=map(label_for, actors))
 
-    def updated_by_actor(self, actor: Any) -> Self:
-        """Rows that `actor`, a user or a label, changed last."""
-        return self.filter(updated_by=label_for(actor))
+    def updated_by_actor(self, *actors: Any) -> Self:
+        """Rows that one of the actors, users or labels, changed last."""
+        return self.filter(updated_by__in=map(label_for, actors))
+
+    def touched_by(self, *actors: Any) -> Self:
+        """Rows that one of the actors, users or labels, created or changed last."""
+        labels = [label_for(actor) for actor in actors]
+        return self.filter(models.Q(created_by__in=labels) | models.Q(updated_by__in=labels))
 
     def updated_since(self, when: datetime) -> Self:
         """Rows created or changed at `when` or later."""
         return self.filter(updated_at__gte=when)
+
+    def order_by_person(self, column: str) -> Self:
+        """By the names of the people in `"created_by"` or, backwards, `"-updated_by"`.
+
+        A label that names no user counts as it is, and so does each with an `ACTOR` of one's own.
+        """
+        name = name_expression(column.removeprefix("-"))
+        return self.order_by(name.desc() if column.startswith("-") else name.asc())
+
+    def with_people(self) -> Self:
+        """With `created_by_name` and `updated_by_name` on each row, looked up in the same query."""
+        columns = sorted(LABELS & audit_names(self.model))
+        return self.annotate(**{f"{column}_name": name_expression(column) for column in columns})
 
     def update(self, **kwargs: Any) -> int:
         if not kwargs or not audit_names(self.model) or is_preserving():

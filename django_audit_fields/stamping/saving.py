@@ -29,6 +29,8 @@ from .stamps import (
     CREATED,
     Stamp,
     audit_names,
+    begin_stamped,
+    end_stamped,
     is_stamped_by_trigger,
     local_names,
     next_time,
@@ -155,10 +157,14 @@ class StampedModel(_Model):
             }
         else:
             self._stamp(names, known, using)
-        with stamped((self,)):
+        token = begin_stamped(frozenset((id(self),)))
+        try:
             updated = super()._save_table(*options)  # type: ignore[misc]
+        finally:
+            end_stamped(token)
         if not updated:
-            forget_odd_values(self, names)
+            if given is not None or self.__dict__.get("updated_by") is None:
+                forget_odd_values(self, names)
             remember(self, using)
         elif given is None:
             equal_row(self, self._row_as_stamped(known, using), using)

@@ -114,17 +114,19 @@ def next_time(floor: datetime | None) -> datetime:
 #: The instances, by `id`, that Django is writing and that carry their stamps already. Of no others:
 #: a hook may write rows of its own meanwhile, which nobody has stamped.
 _stamped: ContextVar[frozenset[int]] = ContextVar("audit_stamped", default=frozenset())
-#: Asked for every column of every row, and so the bare C function.
+#: Asked for every column of every row, and set by every save, and so the bare C functions.
 stamped_now: Final = _stamped.get
+begin_stamped: Final = _stamped.set
+end_stamped: Final = _stamped.reset
 
 
 @contextmanager
 def stamped(instances: Iterable[models.Model]) -> Iterator[None]:
-    token = _stamped.set(frozenset(map(id, instances)))
+    token = begin_stamped(frozenset(map(id, instances)))
     try:
         yield
     finally:
-        _stamped.reset(token)
+        end_stamped(token)
 
 
 #: The stamp of a call that updates rows of a model in several statements.

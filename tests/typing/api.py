@@ -50,6 +50,10 @@ def rows(user: User, since: datetime) -> None:
     assert_type(Invoice.objects.created_by_actor(user).filter(number="1").update(number="2"), int)
     assert_type(Invoice.objects.updated_by_actor("import:claims").updated_since(since).count(), int)
     assert_type(Invoice.objects.filter(number="1").created_by_actor(user).get(), Invoice)
+    assert_type(
+        Invoice.objects.touched_by(user, "import").order_by_person("created_by").get(), Invoice
+    )
+    assert_type(Order.objects.with_people().open().first(), Order | None)
     assert_type(Invoice.objects.using("replica").created_by_actor(user).first(), Invoice | None)
     assert_type(Invoice.objects.bulk_create([Invoice()]), list[Invoice])
     assert_type(Invoice.objects.bulk_update([Invoice()], ["number"], batch_size=10), int)
