@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from ..triggers import quote_identifier
 from .expected import ExpectedTable, expected_tables
 from .install import has_trail, installed_release
-from .schema import APPEND_ONLY, RELEASE, SCHEMA, function_bodies
+from .schema import APPEND_ONLY, RECORDERS, RELEASE, SCHEMA, function_bodies
 from .sql import PREFIX, TRIGGERS, Recording
 
 TRIGGERS_QUERY: Final = """
@@ -37,7 +37,7 @@ PARTITIONS_QUERY: Final = """
 FUNCTIONS_QUERY: Final = """
     SELECT proname::text, prosrc, prosecdef, proconfig IS NOT NULL
     FROM pg_catalog.pg_proc JOIN pg_catalog.pg_namespace ON pg_namespace.oid = pronamespace
-    WHERE nspname = %s AND pronargs = 0
+    WHERE nspname = %s
 """
 GUARDS_QUERY: Final = """
     SELECT 'audit_trail.' || relname, EXISTS (
@@ -159,7 +159,7 @@ def schema_differences(connection: BaseDatabaseWrapper, release: int) -> Iterato
         for name, body in function_bodies().items():
             if name not in present:
                 yield TrailDifference(SCHEMA, "missing", f"function {name}() is missing")
-            elif present[name] != [body, name != "refuse", name != "refuse"]:
+            elif present[name] != [body, name in RECORDERS, name in RECORDERS]:
                 yield TrailDifference(SCHEMA, "different", f"function {name}() is another one")
     for table, is_guarded in rows(connection, GUARDS_QUERY, APPEND_ONLY):
         if not is_guarded:

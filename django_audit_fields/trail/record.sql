@@ -26,16 +26,16 @@ BEGIN
         past := to_jsonb(OLD);
         IF cardinality(keys) = 1 THEN
             past_key := past->>keys[1];
-        ELSIF past ?& keys THEN
-            past_key := (SELECT jsonb_agg(past->key ORDER BY place)::text FROM unnest(keys) WITH ORDINALITY AS k (key, place));
+        ELSE
+            past_key := audit_trail.key_of(past, keys);
         END IF;
     END IF;
     IF TG_OP IN ('UPDATE', 'INSERT') THEN
         image := to_jsonb(NEW);
         IF cardinality(keys) = 1 THEN
             image_key := image->>keys[1];
-        ELSIF image ?& keys THEN
-            image_key := (SELECT jsonb_agg(image->key ORDER BY place)::text FROM unnest(keys) WITH ORDINALITY AS k (key, place));
+        ELSE
+            image_key := audit_trail.key_of(image, keys);
         END IF;
     END IF;
     IF TG_OP <> 'TRUNCATE' AND coalesce(image_key, past_key) IS NULL THEN
@@ -83,8 +83,8 @@ BEGIN
     END IF;
 
     IF masked <> '{}' THEN
-        past := past || coalesce((SELECT jsonb_object_agg(m, '***') FROM unnest(masked) m WHERE past->>m IS NOT NULL), '{}');
-        image := image || coalesce((SELECT jsonb_object_agg(m, '***') FROM unnest(masked) m WHERE image->>m IS NOT NULL), '{}');
+        past := audit_trail.mask(past, masked);
+        image := audit_trail.mask(image, masked);
     END IF;
     IF pg_partition_root(TG_RELID) <> TG_RELID THEN
         SELECT nspname, relname INTO STRICT home_schema, home_table

@@ -2,6 +2,9 @@
 CREATE OR REPLACE FUNCTION audit_trail.record_statement() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET intervalstyle = 'postgres'
 SET bytea_output = 'hex' SET extra_float_digits = 1
+-- One plan for few and for many rows. Else a statement of one row may be planned anew each time, or pay for machine code
+-- that was found worth it for many.
+SET plan_cache_mode = force_generic_plan SET jit = off
 AS $record$
 DECLARE
     keys text[] := TG_ARGV[0];
@@ -38,69 +41,59 @@ BEGIN
         END;
     END IF;
 
-    IF TG_OP = 'UPDATE' THEN
-        -- A FULL JOIN is hashed or merged. Any other join on the key may become a nested loop, once the connection has
-        -- made some updates of one row and the plan made for those is kept.
-        WITH old_image AS MATERIALIZED (
-            SELECT to_jsonb(r) AS image FROM old_rows r
-        ), new_image AS MATERIALIZED (
-            SELECT to_jsonb(r) AS image FROM new_rows r
-        ), old_keyed AS MATERIALIZED (
-            SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE (
-                SELECT jsonb_agg(image->key ORDER BY place)::text FROM unnest(keys) WITH ORDINALITY AS k (key, place)) END AS key
-            FROM old_image
-        ), new_keyed AS MATERIALIZED (
-            SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE (
-                SELECT jsonb_agg(image->key ORDER BY place)::text FROM unnest(keys) WITH ORDINALITY AS k (key, place)) END AS key
-            FROM new_image
-        ), changed AS (
-            SELECT coalesce(o.key, n.key) AS row_key,
-                -- A key that changes is a delete of the old one and an insert of the new one.
-                CASE WHEN n.key IS NULL THEN 'delete' WHEN o.key IS NULL THEN 'insert' ELSE 'update' END AS action,
-                CASE WHEN n.key IS NULL OR o.key IS NULL THEN o.image ELSE
-                    o.image - ARRAY(SELECT e.key FROM jsonb_each(o.image) e WHERE e.value::text = (n.image->e.key)::text)
-                END - hidden AS past,
-                n.image - hidden AS image
-            FROM old_keyed o FULL JOIN new_keyed n ON o.key = n.key
+    -- A statement for each, since a transition table that is not there cannot be named.
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO audit_trail.event (
+            recorded_at, action, table_schema, table_name, row_key, actor, context,
+            db_role, application_name, client_addr, transaction_id, after
         )
+        SELECT clock_timestamp(), 'insert', TG_TABLE_SCHEMA, TG_TABLE_NAME,
+            CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END,
+            who, told, session_user, current_setting('application_name'), inet_client_addr(),
+            pg_current_xact_id()::text::bigint,
+            CASE WHEN masked = '{}' THEN image - hidden ELSE audit_trail.mask(image - hidden, masked) END
+        FROM (SELECT to_jsonb(r) AS image FROM new_rows r OFFSET 0) AS images;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO audit_trail.event (
+            recorded_at, action, table_schema, table_name, row_key, actor, context,
+            db_role, application_name, client_addr, transaction_id, before
+        )
+        SELECT clock_timestamp(), 'delete', TG_TABLE_SCHEMA, TG_TABLE_NAME,
+            CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END,
+            who, told, session_user, current_setting('application_name'), inet_client_addr(),
+            pg_current_xact_id()::text::bigint,
+            CASE WHEN masked = '{}' THEN image - hidden ELSE audit_trail.mask(image - hidden, masked) END
+        FROM (SELECT to_jsonb(r) AS image FROM old_rows r OFFSET 0) AS images;
+    ELSE
         INSERT INTO audit_trail.event (
             recorded_at, action, table_schema, table_name, row_key, actor, context,
             db_role, application_name, client_addr, transaction_id, before, after
         )
         SELECT clock_timestamp(), action, TG_TABLE_SCHEMA, TG_TABLE_NAME, row_key, who, told,
-            session_user, current_setting('application_name'), inet_client_addr(), pg_current_xact_id()::text::bigint,
-            past || CASE WHEN masked <> '{}' THEN coalesce(
-                (SELECT jsonb_object_agg(m, '***') FROM unnest(masked) m WHERE past->>m IS NOT NULL), '{}') ELSE '{}' END,
-            image || CASE WHEN masked <> '{}' THEN coalesce(
-                (SELECT jsonb_object_agg(m, '***') FROM unnest(masked) m WHERE image->>m IS NOT NULL), '{}') ELSE '{}' END
-        FROM changed WHERE action <> 'update' OR past <> '{}';
-    ELSE
-        -- One statement for each, since a transition table that is not there cannot be named.
-        IF TG_OP = 'INSERT' THEN
-            INSERT INTO audit_trail.event (
-                recorded_at, action, table_schema, table_name, row_key, actor, context,
-                db_role, application_name, client_addr, transaction_id, after
-            )
-            SELECT clock_timestamp(), 'insert', TG_TABLE_SCHEMA, TG_TABLE_NAME,
-                CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE (
-                    SELECT jsonb_agg(image->key ORDER BY place)::text FROM unnest(keys) WITH ORDINALITY AS k (key, place)) END,
-                who, told, session_user, current_setting('application_name'), inet_client_addr(), pg_current_xact_id()::text::bigint,
-                image - hidden || CASE WHEN masked <> '{}' THEN coalesce(
-                    (SELECT jsonb_object_agg(m, '***') FROM unnest(masked) m WHERE image->>m IS NOT NULL), '{}') ELSE '{}' END
-            FROM (SELECT to_jsonb(r) AS image FROM new_rows r OFFSET 0) AS images;
-        ELSE
-            INSERT INTO audit_trail.event (
-                recorded_at, action, table_schema, table_name, row_key, actor, context,
-                db_role, application_name, client_addr, transaction_id, before
-            )
-            SELECT clock_timestamp(), 'delete', TG_TABLE_SCHEMA, TG_TABLE_NAME,
-                CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE (
-                    SELECT jsonb_agg(image->key ORDER BY place)::text FROM unnest(keys) WITH ORDINALITY AS k (key, place)) END,
-                who, told, session_user, current_setting('application_name'), inet_client_addr(), pg_current_xact_id()::text::bigint,
-                image - hidden || CASE WHEN masked <> '{}' THEN coalesce(
-                    (SELECT jsonb_object_agg(m, '***') FROM unnest(masked) m WHERE image->>m IS NOT NULL), '{}') ELSE '{}' END
-            FROM (SELECT to_jsonb(r) AS image FROM old_rows r OFFSET 0) AS images;
-        END IF;
+            session_user, current_setting('application_name'), inet_client_addr(),
+            pg_current_xact_id()::text::bigint,
+            CASE WHEN masked = '{}' THEN past ELSE audit_trail.mask(past, masked) END,
+            CASE WHEN masked = '{}' THEN image ELSE audit_trail.mask(image, masked) END
+        FROM (
+            -- A key that changes is a delete of the old one and an insert of the new one.
+            SELECT coalesce(o.key, n.key) AS row_key,
+                CASE WHEN n.key IS NULL THEN 'delete' WHEN o.key IS NULL THEN 'insert' ELSE 'update' END AS action,
+                CASE WHEN n.key IS NULL THEN o.image ELSE
+                    o.image - ARRAY(SELECT e.key FROM jsonb_each(o.image) e WHERE e.value::text = (n.image->e.key)::text)
+                END - hidden AS past,
+                n.image - hidden AS image
+            -- A FULL JOIN is hashed or merged. Any other join on the key may become a nested loop, once the
+            -- connection has made some updates of one row and the plan made for those is kept.
+            FROM (
+                SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END AS key
+                FROM (SELECT to_jsonb(r) AS image FROM old_rows r OFFSET 0) AS old_images OFFSET 0
+            ) AS o FULL JOIN (
+                SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END AS key
+                FROM (SELECT to_jsonb(r) AS image FROM new_rows r OFFSET 0) AS new_images OFFSET 0
+            ) AS n ON o.key = n.key
+            OFFSET 0
+        ) AS changed
+        WHERE action <> 'update' OR past <> '{}';
     END IF;
 
     GET DIAGNOSTICS recorded = ROW_COUNT;

@@ -15,10 +15,12 @@ from ..triggers import quote_identifier, quote_literal
 
 SCHEMA: Final = "audit_trail"
 #: Goes up with every change of the .sql files: `migrate` replaces what an older one has installed.
-RELEASE: Final = 2
+RELEASE: Final = 3
 #: How many years have their partition ahead of time.
 YEARS_AHEAD: Final = 10
-FUNCTIONS: Final = ("record", "record_statement", "refuse")
+#: Called by triggers, as the role that owns them.
+RECORDERS: Final = ("record", "record_statement")
+HELPERS: Final = ("refuse", "key_of", "mask")
 #: What whoever may read the trail may call as well: to seal only adds.
 SEAL_FUNCTIONS: Final = (
     "digests(pg_snapshot, pg_snapshot, bigint, bigint, bigint)",
@@ -47,12 +49,12 @@ def release_comment() -> str:
 
 def function_bodies() -> dict[str, str]:
     """The text of each function, as the catalog has it."""
-    sources = {"record": "record.sql", "record_statement": "record_statement.sql"}
-    sources["refuse"] = "schema.sql"
-    return {
-        name: text_of(file).split("$record$" if name != "refuse" else "$refuse$")[1]
-        for name, file in sources.items()
+    texts = {
+        "record": text_of("record.sql").split("$record$"),
+        "record_statement": text_of("record_statement.sql").split("$record$"),
+        **{name: text_of("schema.sql").split(f"${name}$") for name in HELPERS},
     }
+    return {name: parts[1] for name, parts in texts.items()}
 
 
 def release_in(comment: str | None) -> int:
@@ -75,18 +77,14 @@ def structure_sql(role: str) -> str:
         text_of("record_statement.sql"),
         text_of("seal.sql"),
         append_only_sql("seal"),
-        *(f"COMMENT ON FUNCTION {SCHEMA}.{name}() IS {comment};" for name in FUNCTIONS),
+        *(f"COMMENT ON FUNCTION {SCHEMA}.{name}() IS {comment};" for name in RECORDERS),
         "-- Last: whoever reads it finds all of the above.",
         f"COMMENT ON SCHEMA {SCHEMA} IS {comment};",
         "",
         "-- The role that runs `migrate` makes triggers, which call the functions.",
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {to};",
         f"GRANT SELECT ON {SCHEMA}.event, {SCHEMA}.seal TO {to};",
-        *(
-            f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name}() TO {to};"
-            for name in FUNCTIONS
-            if name != "refuse"
-        ),
+        *(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name}() TO {to};" for name in RECORDERS),
         *(f"GRANT EXECUTE ON FUNCTION {SCHEMA}.{name} TO {to};" for name in SEAL_FUNCTIONS),
         "",
     ]

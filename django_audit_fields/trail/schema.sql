@@ -40,3 +40,22 @@ BEGIN
         MESSAGE = pg_catalog.format('%s of audit_trail.%I is refused: the trail is only added to.', TG_OP, TG_TABLE_NAME);
 END $refuse$;
 REVOKE ALL ON FUNCTION audit_trail.refuse() FROM PUBLIC;
+
+-- Of a key of several columns: the JSON array of them, as text; NULL when one of them is not there.
+CREATE OR REPLACE FUNCTION audit_trail.key_of(image jsonb, keys text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $key_of$
+BEGIN
+    IF NOT image ?& keys THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT pg_catalog.jsonb_agg(image->key ORDER BY place)
+        FROM pg_catalog.unnest(keys) WITH ORDINALITY AS k (key, place));
+END $key_of$;
+REVOKE ALL ON FUNCTION audit_trail.key_of(jsonb, text[]) FROM PUBLIC;
+
+-- What is masked, as ***; NULL stays null, and what is not there stays out.
+CREATE OR REPLACE FUNCTION audit_trail.mask(image jsonb, masked text[]) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $mask$
+BEGIN
+    RETURN image || coalesce((SELECT pg_catalog.jsonb_object_agg(name, '***')
+        FROM pg_catalog.unnest(masked) AS name WHERE image->>name IS NOT NULL), '{}');
+END $mask$;
+REVOKE ALL ON FUNCTION audit_trail.mask(jsonb, text[]) FROM PUBLIC;

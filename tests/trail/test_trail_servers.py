@@ -77,7 +77,7 @@ def test_a_bulk_update_is_joined_in_one_pass_on_a_connection_that_updated_single
         model.objects.update(value=2)
     finally:
         connection.connection.remove_notice_handler(handler)
-    [plan] = [text for text in notices if "WITH old_image AS" in text]
+    [plan] = [text for text in notices if "FULL JOIN" in text]
     assert "Full Join" in plan
     assert "Nested Loop" not in plan
     recorded = Recorded(model._meta.db_table)
