@@ -1,9 +1,11 @@
 """Who is behind a label."""
 
+import asyncio
 import logging
 import uuid
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection, models
 from django.http import HttpResponse
@@ -310,3 +312,35 @@ def test_prefetching_leaves_deferred_columns_alone(amara, django_assert_num_quer
 def test_columns_of_other_names_can_be_prefetched(amara):
     item = Item(name=str(amara.pk))
     assert prefetch([item], "name") == {str(amara.pk): "Amara Okafor"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tasks_on_one_event_loop_share_nothing():
+    """Each has its own request's people, also where the other waits in between."""
+    user = User.objects.create_user("amara")
+    label = str(user.pk)
+
+    async def serve(number, turns):
+        def ask():
+            User.objects.update(username=f"name {number}")
+            return name_of(label)
+
+        async def get_response(request):
+            await turns[number].wait()
+            first = await sync_to_async(ask)()
+            turns[1 - number].set()
+            turns[number].clear()
+            await turns[number].wait()
+            again = await sync_to_async(name_of)(label)
+            turns[1 - number].set()
+            return HttpResponse(f"{first}, {again}")
+
+        middleware = AuditMiddleware(get_response)
+        return (await middleware(RequestFactory().get("/"))).content.decode()
+
+    async def main():
+        turns = [asyncio.Event(), asyncio.Event()]
+        turns[0].set()
+        return await asyncio.gather(serve(0, turns), serve(1, turns))
+
+    assert async_to_sync(main)() == ["name 0, name 0", "name 1, name 1"]
