@@ -4,6 +4,8 @@ import pytest
 
 from django_audit_fields.conf import audit_settings
 
+pytest_plugins = ["django_audit_fields.testing"]
+
 
 @pytest.fixture(autouse=True)
 def _settings_are_read_anew():
