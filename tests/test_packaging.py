@@ -12,7 +12,14 @@ import pytest
 import django_audit_fields
 
 PROJECT = Path(__file__).parent.parent
-ROOT_NAMES = ["NoActorError", "acting_as", "bind_actor", "current_actor", "preserve_audit_fields"]
+ROOT_NAMES = [
+    "NoActorError",
+    "acting_as",
+    "audit_context",
+    "bind_actor",
+    "current_actor",
+    "preserve_audit_fields",
+]
 
 
 def test_root_exports_the_documented_names():

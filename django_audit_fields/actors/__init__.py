@@ -1,13 +1,14 @@
-"""Who is acting? Answers with a label, and says whether rows are stored as given.
+"""Who is acting, and why? Answers with a label, and says whether rows are stored as given.
 
 Leaves to others how the label reaches PostgreSQL (`carrying`) and a row (`stamping`). Imports
-neither HTTP nor SQL. To read in this order: `scopes` keeps blocks apart, `labels` says what a user
-is called, `claims` reads a user when it is needed, `current` answers who is acting now, and
-`impersonation` links django-crum.
+neither HTTP nor SQL. To read in this order: `situation` is all that was said, `scopes` keeps blocks
+apart, `labels` says what a user is called, `claims` reads a user when it is needed, `current`
+answers who is acting now, `context` why, and `impersonation` links django-crum.
 """
 
 from __future__ import annotations
 
+from .context import audit_context, context_text, handed_on, told_by_task
 from .current import (
     NoActorError,
     acting_alone,
@@ -39,9 +40,12 @@ __all__ = [
     "acting_as",
     "acting_label",
     "alone",
+    "audit_context",
     "begin_request",
     "connect",
+    "context_text",
     "current_actor",
+    "handed_on",
     "in_async_steps",
     "is_preserving",
     "is_resolving",
@@ -54,6 +58,7 @@ __all__ = [
     "restore",
     "situation",
     "tell_crum",
+    "told_by_task",
     "user_label",
     "wrapped",
 ]

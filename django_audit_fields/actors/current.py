@@ -271,16 +271,22 @@ def requesting_user() -> Any:
     return False if claim is None else claim.lend_user()
 
 
-def alone(label: str | None) -> Situation:
-    """The situation where this label acts, whatever is around; None for whoever acts inside."""
-    return Situation(acting=None if label is None else Entry(label, None, None))
+def alone(label: str | None, told: object = None) -> Situation:
+    """The situation where this label acts, whatever is around; None for whoever acts inside.
+
+    `told` is what `told_by_task` answers.
+    """
+    return Situation(
+        acting=None if label is None else Entry(label, None, None),
+        context=None if told is None else Entry(told, None, None),
+    )
 
 
 @contextmanager
-def acting_alone(label: str | None) -> Iterator[None]:
+def acting_alone(label: str | None, told: object = None) -> Iterator[None]:
     """Inside it, work that another process asked for is done in that one's name."""
     before = situation()
-    restore(alone(label))
+    restore(alone(label, told))
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """Celery: whoever sends a task acts while a real worker runs it."""
 
+import json
 import logging
 import threading
 
@@ -11,7 +12,7 @@ from django.db import connections
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 
-from django_audit_fields import acting_as, current_actor
+from django_audit_fields import acting_as, audit_context, current_actor
 from django_audit_fields.actors import acting_label
 from django_audit_fields.middleware import AuditMiddleware
 from tests.actors.actorapp.models import Note
@@ -57,6 +58,18 @@ def finish(result):
 
 def writers():
     return dict(Note.objects.values_list("text", "created_by"))
+
+
+def test_worker_tells_which_task_it_is_and_why_it_was_sent(worker):
+    """The reason and whom it is for follow the message; where it came from does not."""
+    with audit_context(reason="month's end", on_behalf_of="clinic:3", source="somewhere"):
+        sent = jobs.tell.delay()
+    assert json.loads(finish(sent)) == {
+        "reason": "month's end",
+        "on_behalf_of": "clinic:3",
+        "source": f"task:{jobs.tell.name}",
+    }
+    assert json.loads(finish(jobs.tell.delay())) == {"source": f"task:{jobs.tell.name}"}
 
 
 def test_worker_acts_as_whoever_sent_the_task(worker):

@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, audit_context
 from django_audit_fields.actors import acting_label
 from tests.actors.actorapp.models import Note
 
@@ -25,3 +25,10 @@ def test_failing_command_leaves_nothing():
     with pytest.raises(CommandError):
         call_command("write_note", fail=True)
     assert acting_label() is None
+
+
+def test_command_tells_where_a_change_came_from():
+    """Its name is the source, and the caller's reason goes along."""
+    with audit_context(reason="asked by phone"):
+        call_command("write_note", tell=True)
+    assert Note.objects.get().text == ('{"reason":"asked by phone","source":"command:write_note"}')

@@ -2,12 +2,13 @@
 
 import contextvars
 import importlib
+import json
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, audit_context
 from django_audit_fields.actors import acting_label
 from tests.actors.actorapp.models import Note
 
@@ -53,3 +54,15 @@ def test_task_called_in_place_acts_as_its_caller(queue):
         async_to_sync(queue.write.acall)("acall")
     async_to_sync(queue.awrite.acall)("carried", _audit_actor="sender")
     assert writers() == {"call": "caller", "acall": "caller", "carried": "sender"}
+
+
+def test_task_tells_where_it_runs_and_why(queue):
+    """The reason and whom it is for travel with the task."""
+    with audit_context(reason="month's end", on_behalf_of="clinic:3", source="somewhere"):
+        queue.tell.enqueue()
+    queue.work()
+    assert json.loads(Note.objects.get().text) == {
+        "reason": "month's end",
+        "on_behalf_of": "clinic:3",
+        "source": "task:tests.actors.actorapp.queue.tell",
+    }

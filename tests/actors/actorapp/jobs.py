@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 
 import django_audit_fields.contrib.celery  # noqa: F401 - connects it
 from django_audit_fields import acting_as
+from django_audit_fields.actors import context_text
 from tests.actors.actorapp.models import Note
 
 app = Celery("actorapp", broker="memory://", backend="cache+memory://", set_as_current=False)
@@ -21,6 +22,11 @@ app.conf.update(
 def write(text):
     Note.objects.create(text=text)
     return text
+
+
+@app.task
+def tell():
+    return context_text()
 
 
 @app.task

@@ -7,6 +7,7 @@ from django.tasks.base import TaskContext, TaskResult, TaskResultStatus, task
 from django.utils.crypto import get_random_string
 from django.utils.module_loading import import_string
 
+from django_audit_fields.actors import context_text
 from django_audit_fields.contrib.tasks import ActorBackendMixin
 from tests.actors.actorapp.models import Note
 
@@ -67,3 +68,8 @@ def write_with_context(context, *, text):
 @task
 async def awrite(text):
     await Note.objects.acreate(text=text)
+
+
+@task
+def tell():
+    Note.objects.create(text=context_text())

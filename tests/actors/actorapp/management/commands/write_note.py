@@ -1,5 +1,6 @@
 from django.core.management import BaseCommand, CommandError
 
+from django_audit_fields.actors import context_text
 from django_audit_fields.contrib.commands import ActorCommandMixin
 from tests.actors.actorapp.models import Note
 
@@ -9,8 +10,9 @@ class Command(ActorCommandMixin, BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--fail", action="store_true")
+        parser.add_argument("--tell", action="store_true")
 
     def handle(self, *args, **options):
-        Note.objects.create(text="command")
+        Note.objects.create(text=context_text() if options["tell"] else "command")
         if options["fail"]:
             raise CommandError("as asked")
