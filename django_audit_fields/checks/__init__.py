@@ -9,7 +9,7 @@ from .database import check_database, check_unmanaged, check_vendors
 from .models import check_columns, check_managers
 from .project import check_celery, check_middleware, check_user_label
 from .settings import check_setting_name, check_settings
-from .trails import check_trail_vendors, check_trails, check_unmanaged_trails
+from .trails import check_trail_databases, check_trail_vendors, check_trails, check_unmanaged_trails
 
 __all__ = [
     "check_celery",
@@ -19,6 +19,7 @@ __all__ = [
     "check_middleware",
     "check_setting_name",
     "check_settings",
+    "check_trail_databases",
     "check_trail_vendors",
     "check_trails",
     "check_unmanaged",

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connection, connections, models, router
 
-from ..trail import AuditTrail, is_name_taken, table_names, tables_of_operations, trails_of
+from ..trail import (
+    AuditTrail,
+    TrailDifference,
+    is_name_taken,
+    table_names,
+    tables_of_operations,
+    trail_differences,
+    trails_of,
+)
 
 
 def models_with_trail(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
@@ -116,3 +124,26 @@ def check_unmanaged_trails(
         for model, schema, table in places
         if table not in covered
     ]
+
+
+@register(Tags.database)
+def check_trail_databases(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """W022: what `audit_triggers check` says of trails. Only warns, since `migrate` asks first."""
+    return [
+        Warning(
+            f"{difference}.",
+            hint=f"Run `manage.py {_cure_of(difference)} --database {alias}`.",
+            id="django_audit_fields.W022",
+        )
+        for alias in databases or ()
+        for difference in trail_differences(connections[alias])
+    ]
+
+
+def _cure_of(difference: TrailDifference) -> str:
+    is_whole = difference.table == "audit_trail" and difference.kind in ("missing", "outdated")
+    return "migrate" if is_whole else "audit_triggers install"

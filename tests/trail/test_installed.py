@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from django.core.checks import Tags, Warning, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
@@ -264,3 +265,33 @@ def test_baseline_of_a_table_that_asks_for_reasons_is_not_asked():
     run("baseline", "public.trailapp_patient")
     [event] = recorded()
     assert "photo" not in event.after
+
+
+def triggers_command(action, *arguments):
+    text = io.StringIO()
+    try:
+        call_command("audit_triggers", action, *arguments, stdout=text)
+    except SystemExit as exit:
+        return text.getvalue(), exit.code
+    return text.getvalue(), 0
+
+
+def test_audit_triggers_knows_the_trail():
+    """Checked, warned of and repaired along with the triggers that stamp."""
+    execute(f'ALTER TABLE {TABLE} DISABLE TRIGGER "!audit_trail"')
+    line = f"public.{TABLE}: trigger !audit_trail is disabled"
+    text, code = triggers_command("check")
+    assert (line in text.splitlines(), code) == (True, 1)
+    assert Warning(
+        f"{line}.",
+        hint="Run `manage.py audit_triggers install --database default`.",
+        id="django_audit_fields.W022",
+    ) in run_checks(tags=[Tags.database], databases=["default"])
+    assert {"table": f"public.{TABLE}", "kind": "disabled"}.items() <= json.loads(
+        triggers_command("check", "--json")[0]
+    )[-1].items()
+    text, code = triggers_command("install")
+    assert f"{line}: repaired" in text.splitlines()
+    assert code == 0
+    assert found() == []
+    assert run_checks(tags=[Tags.database], databases=["default"]) == []

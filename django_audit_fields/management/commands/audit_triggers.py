@@ -13,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_audit_fields.drift import Coverage, coverage, differences, repair
+from django_audit_fields.trail import repair_trails, trail_differences
 
 
 class Command(BaseCommand):
@@ -51,7 +52,7 @@ class Command(BaseCommand):
             self.stdout.write("  ".join(fact for fact in facts if fact))
 
     def compare(self, connection: BaseDatabaseWrapper, *, as_json: bool) -> None:
-        found = differences(connection)
+        found: list[Any] = [*differences(connection), *trail_differences(connection)]
         if as_json:
             self.print_json([dataclasses.asdict(difference) for difference in found])
         else:
@@ -62,12 +63,14 @@ class Command(BaseCommand):
 
     def install(self, connection: BaseDatabaseWrapper, *, as_json: bool) -> None:
         repairs = repair(connection)
+        trails = repair_trails(connection)
         if as_json:
             self.print_json(
                 [
                     {**described(done.entry), "fault": done.fault, "cure": done.cure}
                     for done in repairs
                 ]
+                + [{**dataclasses.asdict(entry), "fault": fault} for entry, fault in trails]
             )
         else:
             for done in repairs:
@@ -76,7 +79,9 @@ class Command(BaseCommand):
                     self.stdout.write(f"{difference}: {outcome}")
                 if done.fault is not None:
                     self.stdout.write(f"{done.entry.table.label}: {done.fault}. {done.cure}")
-        if any(done.fault is not None for done in repairs):
+            for entry, fault in trails:
+                self.stdout.write(f"{entry}: {f'not repaired: {fault}' if fault else 'repaired'}")
+        if any(done.fault is not None for done in repairs) or any(fault for _, fault in trails):
             sys.exit(1)
 
     def print_json(self, content: list[dict[str, Any]]) -> None:
