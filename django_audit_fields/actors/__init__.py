@@ -29,7 +29,7 @@ from .current import (
     situation,
     user_label,
 )
-from .impersonation import connect, tell_crum
+from .impersonation import connect, is_connected, tell_crum
 from .labels import wrapped
 from .scopes import Inside, in_async_steps
 
@@ -47,6 +47,7 @@ __all__ = [
     "current_actor",
     "handed_on",
     "in_async_steps",
+    "is_connected",
     "is_preserving",
     "is_resolving",
     "is_undecided",

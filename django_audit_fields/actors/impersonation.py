@@ -7,7 +7,7 @@ receivers are disconnected and these connected in their place; nothing in its mo
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Final
 
 import crum
 from crum import signals
@@ -19,6 +19,14 @@ NAMED_PRIORITY = 10
 REQUEST_PRIORITY = -10
 
 
+ANSWER: Final = "django_audit_fields.answer_current_user"
+
+
+def is_connected() -> bool:
+    """Whether `connect` was called: the app was ready once in this process."""
+    return any(receiver[0][0] == ANSWER for receiver in signals.current_user_getter.receivers)
+
+
 def connect() -> None:
     """Take the place of crum's own receivers. Harmless when repeated."""
     getter, setter = signals.current_user_getter, signals.current_user_setter
@@ -26,7 +34,7 @@ def connect() -> None:
     getter.disconnect(signals._get_current_user_from_thread_locals)
     setter.disconnect(signals._set_current_user_on_request)
     setter.disconnect(signals._set_current_user_on_thread_locals)
-    getter.connect(answer_current_user, dispatch_uid="django_audit_fields.answer_current_user")
+    getter.connect(answer_current_user, dispatch_uid=ANSWER)
     setter.connect(take_current_user, dispatch_uid="django_audit_fields.take_current_user")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.functional import LazyObject, Promise, empty
 from django.utils.module_loading import import_string
 
-from ..conf import label_fault
+from ..conf import MAX_LABEL_LENGTH, label_fault
 
 
 def checked_actor(actor: Any) -> Any:
@@ -75,5 +75,8 @@ def label_from(actor: Any, user: Any) -> str:
     if inspect.iscoroutine(answer):
         answer.close()  # or Python warns that it was never awaited
     if fault := label_fault(answer):
-        raise ValueError(f"It answered what is no label, since it {fault}.")
+        raise ValueError(
+            f"It answered what is no label, since it {fault}: {answer!r}. "
+            f"Have it answer 1 to {MAX_LABEL_LENGTH} characters, such as str(user.pk)."
+        )
     return plain_text(answer)

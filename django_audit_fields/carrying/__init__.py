@@ -7,6 +7,16 @@ Leaves to `actors` who that is. To read in this order: `statements` reads a text
 
 from __future__ import annotations
 
+from django.core.exceptions import ImproperlyConfigured
+
+try:
+    import psycopg  # noqa: F401
+except ImportError as error:
+    raise ImproperlyConfigured(
+        f"django_audit_fields needs psycopg 3, which cannot be imported ({error}): "
+        "run pip install 'psycopg[binary]'."
+    ) from error
+
 from .carrier import ActorCarrier
 from .session import bind_actor, carry_on_new_connection, carry_on_open_connections
 
