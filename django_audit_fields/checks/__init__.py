@@ -6,7 +6,7 @@ The IDs are documented in the README and are never used again for something else
 from __future__ import annotations
 
 from .database import check_database, check_unmanaged, check_vendors
-from .models import check_columns, check_managers
+from .models import check_columns, check_inheritance, check_managers
 from .project import check_celery, check_middleware, check_user_label
 from .settings import check_setting_name, check_settings
 from .trails import check_trail_databases, check_trail_vendors, check_trails, check_unmanaged_trails
@@ -15,6 +15,7 @@ __all__ = [
     "check_celery",
     "check_columns",
     "check_database",
+    "check_inheritance",
     "check_managers",
     "check_middleware",
     "check_setting_name",

@@ -1,4 +1,4 @@
-"""Checks of models: their columns and managers."""
+"""Checks of models: their columns, their managers, and what they lose of a base."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import models
+from django.db.models.base import ModelBase
+from django.db.models.options import DEFAULT_NAMES
 
 from ..models import TimestampModel
 from ..stamping import AUDIT_NAMES, LABELS, UPDATED, AuditQuerySet
@@ -61,8 +63,9 @@ def check_managers(
         Warning(
             f"{model._meta.label}'s default manager does not stamp what it writes to one of its "
             "tables alone: its own, or a parent's.",
-            hint="Name TimestampModel before the other bases, or set objects = AuditManager(); "
-            "beside another package's manager, make its queryset an AuditQuerySet.",
+            hint="Set objects = AuditManager(), or join both, which keeps what the other manager "
+            "filters: class Both(AuditQuerySet, OtherQuerySet), "
+            "objects = OtherManager.from_queryset(Both)().",
             obj=model,
             id="django_audit_fields.W006",
         )
@@ -101,3 +104,61 @@ def _stamps_what_it_writes(manager: models.Manager[Any]) -> bool:
         # It asks for what there is in a request, or in a tenant: nothing can be told of it here.
         logger.info("Nothing can be told of %r, which has no queryset now.", manager, exc_info=True)
         return True
+
+
+@register(Tags.models)
+def check_inheritance(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W014: a base whose Meta and manager Django leaves out, since ours stands before it."""
+    return [
+        Warning(
+            f"{model._meta.label} has lost {', '.join(lost)} of {base.__name__}.",
+            hint=f"Name {base.__name__} before ours, as in class {model.__name__}({base.__name__}, "
+            f"TimestampModel), and class Meta({base.__name__}.Meta) in a Meta of its own; join "
+            "managers: class Both(AuditQuerySet, OtherQuerySet), "
+            "objects = OtherManager.from_queryset(Both)().",
+            obj=model,
+            id="django_audit_fields.W014",
+        )
+        for model in timestamp_models(app_configs)
+        for base in model.__mro__[1:]
+        if isinstance(base, ModelBase) and base is not models.Model and not is_ours(base)
+        if (lost := [*_lost_options(model, base), *_lost_managers(model, base)])
+    ]
+
+
+def is_ours(part: type) -> bool:
+    return part.__module__.partition(".")[0] == "django_audit_fields"
+
+
+def _lost_options(model: type[models.Model], base: Any) -> Iterator[str]:
+    """What the Meta of an abstract base says, and that of `model`, which is ours, does not."""
+    first = next((one for one in model.__mro__[1:] if "Meta" in vars(one)), None)
+    given = model._meta.original_attrs
+    # Only what comes from a base's Meta says abstract = False.
+    if not base._meta.abstract or first is None or not is_ours(first) or "abstract" not in given:
+        return
+    for name in sorted(set(DEFAULT_NAMES).intersection(dir(base.Meta)) - {"abstract", "app_label"}):
+        values = given.get(name)
+        if name == "constraints":  # where ours is always
+            values = [value for value in values or () if not is_ours(type(value))]
+        if getattr(base.Meta, name) and not values:
+            yield name
+
+
+def _lost_managers(model: type[models.Model], base: Any) -> Iterator[str]:
+    """The managers of a base in whose place `model` has ours."""
+    (ours,) = TimestampModel._meta.local_managers
+    names = {
+        name
+        for name, manager in model._meta.managers_map.items()
+        if manager.creation_counter == ours.creation_counter
+    }
+    is_default = model._default_manager.name in names
+    for manager in base._meta.local_managers:
+        was_default = base._meta.default_manager.name == manager.name
+        if type(manager) is not models.Manager and (
+            manager.name in names or (is_default and was_default)
+        ):
+            yield f"the manager {manager.name!r}"

@@ -104,11 +104,14 @@ def forget_odd_values(instance: models.Model, names: Iterable[str]) -> None:
 
 def equal_row(instance: models.Model, row: Mapping[str, Any], using: str | None) -> None:
     """Put the columns of `row` onto the instance; None is what only the database knows."""
-    for name in audit_names(type(instance)):
-        if (value := row[name]) is None:
-            instance.__dict__.pop(name, None)
-        else:
-            instance.__dict__[name] = value
+    values, names = instance.__dict__, audit_names(type(instance))
+    if len(names) == len(row) and None not in row.values():
+        values.update(row)  # nearly every one, and so without a loop
+    else:
+        values.update((name, row[name]) for name in names if row[name] is not None)
+        for name in names:
+            if row[name] is None:
+                values.pop(name, None)
     remember(instance, using)
 
 

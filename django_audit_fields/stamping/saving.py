@@ -26,7 +26,7 @@ from .memory import (
 )
 from .stamps import (
     AUDIT_NAMES,
-    CREATED,
+    UPDATED,
     Stamp,
     audit_names,
     begin_stamped,
@@ -172,7 +172,7 @@ class StampedModel(_Model):
             equal_row(self, row_as_given(known, given), using)
         return updated
 
-    def _stamp(self, names: Iterable[str], known: Known, using: str | None) -> None:
+    def _stamp(self, names: Collection[str], known: Known, using: str | None) -> None:
         """Put the stamps of this save onto the instance.
 
         Other fields may look at them while Django prepares the statement: the path of a file, say.
@@ -183,13 +183,12 @@ class StampedModel(_Model):
         if actor is None and not is_stamped_by_trigger(type(self), using):
             actor = required_actor(type(self))  # the listener did not say
         stamp = state.audit_stamp = Stamp(next_time(floor), actor)
-        values = {
-            "created_at": created_at or stamp.at,
-            "created_by": created_by or actor,
-            "updated_at": stamp.at,
-            "updated_by": actor,
-        }
-        self.__dict__.update((name, values[name]) for name in names)
+        values = stamp.values(names)
+        if created_at is not None:
+            values["created_at"] = created_at
+        if created_by is not None:
+            values["created_by"] = created_by
+        self.__dict__.update(values)
 
     def _row_as_stamped(self, known: Known, using: str | None) -> dict[str, Any]:
         """What the columns hold after an UPDATE; None is not known."""
@@ -238,14 +237,20 @@ class StampedModel(_Model):
     ) -> Any:
         table: type[models.Model] = base_qs.model
         if local_names(table):
-            kept = () if is_preserving() else CREATED
             # None in one of the four is what the row or the trigger has.
-            values = [
-                (field, model, as_written(field, value))
-                for field, model, value in values
-                if (name := field.attname) not in AUDIT_NAMES
-                or (name not in kept and value is not None)
-            ]
+            if is_preserving():
+                values = [
+                    (field, model, as_written(field, value))
+                    for field, model, value in values
+                    if value is not None or field.attname not in AUDIT_NAMES
+                ]
+            else:
+                values = [
+                    entry
+                    for entry in values
+                    if (name := entry[0].attname) not in AUDIT_NAMES
+                    or (name in UPDATED and entry[2] is not None)
+                ]
             base_qs = RowsByKey.of(base_qs)
         return super()._do_update(base_qs, using, pk_val, values, *args, **kwargs)
 

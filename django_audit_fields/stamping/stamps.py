@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -34,7 +34,10 @@ class Stamp(NamedTuple):
     at: datetime
     by: str | None
 
-    def values(self, names: Iterable[str]) -> dict[str, datetime | str | None]:
+    def values(self, names: Collection[str]) -> dict[str, datetime | str | None]:
+        if len(names) == len(AUDIT_NAMES):  # for each save, and so without a loop
+            at, by = self
+            return {"created_at": at, "updated_at": at, "created_by": by, "updated_by": by}
         return {name: self.by if name in LABELS else self.at for name in names}
 
 
