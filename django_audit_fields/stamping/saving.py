@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 from django.db import models
 from django.db.models.base import ModelBase
-from django.db.models.sql.where import AND
 
 from ..actors import is_preserving, preserve_audit_fields
 from .fields import AuditActorField
@@ -24,6 +22,7 @@ from .memory import (
     remember,
     row_as_given,
 )
+from .querysets import RowsByKey
 from .stamps import (
     AUDIT_NAMES,
     UPDATED,
@@ -259,42 +258,6 @@ def as_written(field: models.Field[Any, Any], value: Any) -> Any:
     """A user's label, where one stands in a column: Django refuses to UPDATE by an instance."""
     is_user = isinstance(field, AuditActorField) and not hasattr(value, "resolve_expression")
     return field.to_python(value) if is_user else value
-
-
-class RowsByKey(models.QuerySet[models.Model]):
-    """What Django finds the row of an UPDATE in: `filter(pk=…)` in a third of its usual time.
-
-    Looking up what else a filter may name (relations, transforms, annotations) makes the UPDATE of
-    `save()` 1.08 times as dear in a transaction, and 1.2 in autocommit.
-    """
-
-    @classmethod
-    def of(cls, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-        """`rows` as such a queryset, unless somebody has made something else of them."""
-        model: type[models.Model] = rows.model
-        is_plain = type(rows) is models.QuerySet and not rows.query.where
-        return cls(model, rows.query, rows.db) if is_plain and key_lookup(model) else rows
-
-    def filter(self, *args: Any, **kwargs: Any) -> Self:
-        found = key_lookup(self.model)
-        value = kwargs.get("pk")
-        if args or len(kwargs) > 1 or found is None or value is None:
-            return super().filter(*args, **kwargs)
-        pk, lookup = found
-        rows = self.all()
-        query = rows.query
-        query.where.add(lookup(pk.get_col(query.get_initial_alias()), value), AND)
-        return rows
-
-
-@functools.cache
-def key_lookup(model: type[models.Model]) -> tuple[models.Field[Any, Any], type[Any]] | None:
-    """The key of a model and what compares it with a value, where both are as usual."""
-    pk = model._meta.pk
-    if len(model._meta.pk_fields) > 1 or pk.is_relation or not model._base_manager.auto_created:
-        return None
-    lookup = pk.get_lookup("exact")
-    return None if lookup is None else (pk, lookup)
 
 
 def with_updated(model: type[models.Model], names: Iterable[str]) -> frozenset[str]:
