@@ -44,7 +44,7 @@ INSERT_TEMPLATE: Final = """
             THEN image->>(%(keys)s::text[])[1]
             ELSE (SELECT jsonb_agg(image->key ORDER BY place)::text
                 FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS k (key, place)) END AS row_key
-        FROM (SELECT to_jsonb(r) AS image FROM {table} AS r {between} OFFSET 0) AS images
+        FROM (SELECT to_jsonb(r.*) AS image FROM {table} AS r {between} OFFSET 0) AS images
     ) AS keyed
     WHERE NOT EXISTS (
         SELECT FROM audit_trail.event

@@ -19,10 +19,11 @@ DECLARE
     has_key bool;
     recorded bigint;
 BEGIN
+    -- Always `r.*`, in a query that names nothing else: a table may have a column that is called r, or keys.
     IF TG_OP = 'DELETE' THEN
-        has_key := (SELECT to_jsonb(r) ?& keys FROM old_rows r LIMIT 1);
+        has_key := (SELECT image ?& keys FROM (SELECT to_jsonb(r.*) AS image FROM old_rows r LIMIT 1) AS first_row);
     ELSE
-        has_key := (SELECT to_jsonb(r) ?& keys FROM new_rows r LIMIT 1);
+        has_key := (SELECT image ?& keys FROM (SELECT to_jsonb(r.*) AS image FROM new_rows r LIMIT 1) AS first_row);
     END IF;
     IF has_key IS NULL THEN
         RETURN NULL;  -- no rows
@@ -52,7 +53,7 @@ BEGIN
             who, told, session_user, current_setting('application_name'), inet_client_addr(),
             pg_current_xact_id()::text::bigint,
             CASE WHEN masked = '{}' THEN image - hidden ELSE audit_trail.mask(image - hidden, masked) END
-        FROM (SELECT to_jsonb(r) AS image FROM new_rows r OFFSET 0) AS images;
+        FROM (SELECT to_jsonb(r.*) AS image FROM new_rows r OFFSET 0) AS images;
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO audit_trail.event (
             recorded_at, action, table_schema, table_name, row_key, actor, context,
@@ -63,7 +64,7 @@ BEGIN
             who, told, session_user, current_setting('application_name'), inet_client_addr(),
             pg_current_xact_id()::text::bigint,
             CASE WHEN masked = '{}' THEN image - hidden ELSE audit_trail.mask(image - hidden, masked) END
-        FROM (SELECT to_jsonb(r) AS image FROM old_rows r OFFSET 0) AS images;
+        FROM (SELECT to_jsonb(r.*) AS image FROM old_rows r OFFSET 0) AS images;
     ELSE
         INSERT INTO audit_trail.event (
             recorded_at, action, table_schema, table_name, row_key, actor, context,
@@ -86,10 +87,10 @@ BEGIN
             -- connection has made some updates of one row and the plan made for those is kept.
             FROM (
                 SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END AS key
-                FROM (SELECT to_jsonb(r) AS image FROM old_rows r OFFSET 0) AS old_images OFFSET 0
+                FROM (SELECT to_jsonb(r.*) AS image FROM old_rows r OFFSET 0) AS old_images OFFSET 0
             ) AS o FULL JOIN (
                 SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END AS key
-                FROM (SELECT to_jsonb(r) AS image FROM new_rows r OFFSET 0) AS new_images OFFSET 0
+                FROM (SELECT to_jsonb(r.*) AS image FROM new_rows r OFFSET 0) AS new_images OFFSET 0
             ) AS n ON o.key = n.key
             OFFSET 0
         ) AS changed

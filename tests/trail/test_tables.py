@@ -1,7 +1,10 @@
 """Tables that no model owns, tables with partitions, and another tenant's."""
 
+from io import StringIO
+
 import pytest
-from django.db import NotSupportedError, ProgrammingError, connection
+from django.core.management import call_command
+from django.db import NotSupportedError, ProgrammingError, connection, transaction
 from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import OperationWriter
 
@@ -224,3 +227,52 @@ def test_a_table_with_an_odd_name_has_a_trail():
     assert event.table_name == "a \"table\" of 'ours'"
     assert event.after == {"i%d": 5}
     run(operation, backwards=True)
+
+
+NAMES = (
+    *("r", "keys", "hidden", "masked", "image", "past", "key", "action", "who", "told", "sent"),
+    *("acting", "nobody", "o", "n", "e", "m", "k", "place", "images", "changed", "old_rows"),
+    *("new_rows", "row_key", "before", "after", "name", "masks", "has_key", "recorded", "value"),
+)
+INSERT = f"INSERT INTO legacy VALUES (%s, {', '.join(['%s'] * len(NAMES))})"
+
+
+@pytest.mark.parametrize("level", ["row", "statement"])
+def test_columns_may_be_called_what_the_functions_call_theirs(level):
+    columns = ", ".join(f'"{name}" text' for name in NAMES)
+    execute(f"CREATE TABLE legacy (id int PRIMARY KEY, {columns})")
+    execute(INSERT, [0, *["a"] * len(NAMES)])
+    run(InstallAuditTrail("legacy", level=level))
+    recorded = Recorded()
+    execute(INSERT, [1, *["a"] * len(NAMES)])
+    execute("UPDATE legacy SET r = 'b', keys = 'c' WHERE id = 1")
+    execute("DELETE FROM legacy WHERE id = 1")
+    call_command("audit_trail", "baseline", "legacy", stdout=StringIO(), stderr=StringIO())
+    insert, update, delete, baseline = recorded()
+    assert insert.after == {"id": 1, **dict.fromkeys(NAMES, "a")}
+    assert update.before == {"r": "a", "keys": "a"}
+    assert delete.before == update.after == {**insert.after, "r": "b", "keys": "c"}
+    assert baseline.after == {"id": 0, **dict.fromkeys(NAMES, "a")}
+
+
+@pytest.mark.parametrize("level", ["row", "statement"])
+def test_whoever_may_write_a_table_needs_no_right_in_the_trail(legacy, level):
+    """And gets none: it can neither read the trail nor write an event of its own."""
+    run(InstallAuditTrail("legacy", level=level))
+    execute("CREATE ROLE trail_writer")
+    execute("GRANT INSERT, SELECT, UPDATE ON legacy TO trail_writer")
+    recorded = Recorded()
+    execute("SET LOCAL ROLE trail_writer")
+    execute("INSERT INTO legacy VALUES (1, 'x', 'y')")
+    execute("UPDATE legacy SET note = 'z'")
+    for forbidden in (
+        "SELECT FROM audit_trail.event",
+        "INSERT INTO audit_trail.event DEFAULT VALUES",
+        "SELECT audit_trail.mask('{}', '{}')",
+        "CREATE TEMP TABLE mine (id int); CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW"
+        " EXECUTE FUNCTION audit_trail.record('{id}', '{}', '{}', '', 'fallback', 'x')",
+    ):
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+            execute(forbidden)
+    execute("RESET ROLE")
+    assert recorded.told == [("insert", "1"), ("update", "1")]
