@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -252,6 +253,11 @@ class StampedModel(_Model):
                 ]
             base_qs = RowsByKey.of(base_qs)
         return super()._do_update(base_qs, using, pk_val, values, *args, **kwargs)
+
+    # Other packages look whether there is one more argument, as in Django 6.
+    _do_update.__signature__ = inspect.signature(  # type: ignore[attr-defined]
+        models.Model._do_update
+    )
 
 
 def as_written(field: models.Field[Any, Any], value: Any) -> Any:

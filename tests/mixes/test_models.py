@@ -79,7 +79,7 @@ def test_rows_of_mixed_models_say_who(model):
         assert_equals_row(instance)
 
 
-def test_a_relation_to_a_mixed_model_tells_what_it_is_handed():
+def test_a_relation_to_a_mixed_model_stamps_its_rows():
     """Its manager derives from both."""
     with acting_as("maker"):
         dog, animal = Dog.objects.create(), Animal.objects.create()
@@ -90,7 +90,6 @@ def test_a_relation_to_a_mixed_model_tells_what_it_is_handed():
         with acting_as(actor):
             write()
         assert people_of(animal) == ("maker", actor)
-        assert_equals_row(animal)
 
 
 @pytest.mark.parametrize("model", [Ticket, Animal, Plant, Draft], ids=lambda m: m.__name__)
