@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
 import sys
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
+from psycopg import errors
 
 from django_audit_fields.trail import (
     FORMATS,
     Seal,
     Wanted,
     count_events,
+    current_role,
     export,
+    harden_sql,
+    is_superuser,
     maintain,
     newest_seal,
     prune,
     reported_events,
+    run_sql,
     seal,
+    soften_sql,
     unsealed_events,
     verify,
     verify_tables,
@@ -74,6 +83,21 @@ def moment(text: str) -> datetime.datetime:
     return found if timezone.is_aware(found) else timezone.make_aware(found)
 
 
+@contextlib.contextmanager
+def says_who_may(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    try:
+        yield
+    except ProgrammingError as error:
+        if not isinstance(error.__cause__, errors.InsufficientPrivilege):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise CommandError(
+            f"Role {current_role(connection)} may not do that: {reason}. "
+            "Have a DBA do it: `harden` and `soften` print what to run with --sql, and prune is "
+            "SELECT audit_trail.prune(before, reason), as the trail's owner."
+        ) from error
+
+
 class EvidenceActions(BaseCommand):
     """The actions of `audit_trail` that stand on seals."""
 
@@ -82,6 +106,8 @@ class EvidenceActions(BaseCommand):
         "verify": "find what was changed in the trail; exits 1 on a finding",
         "report": "what somebody did, or what happened to a row",
         "prune": "drop the sealed partitions of years gone by",
+        "harden": "give the trail to roles that nobody logs in as",
+        "soften": "give the trail back to the role of this connection",
     }
 
     def add_evidence_arguments(self, name: str, action: argparse.ArgumentParser) -> None:
@@ -110,6 +136,11 @@ class EvidenceActions(BaseCommand):
                 "--before", type=day, required=True, metavar="DATE", help="such as 2020-01-01"
             )
             action.add_argument("--reason", required=True, help="what the seal says of it")
+        elif name in ("harden", "soften"):
+            if name == "harden":
+                action.add_argument("--owner", required=True, metavar="ROLE", help="may not log in")
+                action.add_argument("--writer", required=True, metavar="ROLE", help="may only add")
+            action.add_argument("--sql", action="store_true", help="print it for a DBA to run")
 
     def print_seal(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
         maintain(connection)
@@ -183,7 +214,8 @@ class EvidenceActions(BaseCommand):
                 self.stderr.write(str(finding))
             raise CommandError("Nothing is pruned as long as verify finds something.")
         try:
-            made = prune(connection, before=options["before"], reason=options["reason"])
+            with says_who_may(connection):
+                made = prune(connection, before=options["before"], reason=options["reason"])
         except ValueError as error:
             raise CommandError(str(error), returncode=WRONG_USE) from error
         if made is not None:
@@ -192,6 +224,35 @@ class EvidenceActions(BaseCommand):
             self.print_json(None)
         else:
             self.stdout.write(f"no partition is wholly before {options['before']}")
+
+    def print_harden(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
+        if is_superuser(connection):
+            self.stderr.write("This connection's role is a superuser, whom no hardening stops.")
+        try:
+            statements = harden_sql(connection, owner=options["owner"], writer=options["writer"])
+        except ValueError as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        self.run_or_print(connection, statements, **options)
+
+    def print_soften(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
+        try:
+            statements = soften_sql(connection)
+        except ValueError as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        self.run_or_print(connection, statements, **options)
+
+    def run_or_print(
+        self, connection: BaseDatabaseWrapper, statements: str, **options: Any
+    ) -> None:
+        if options["sql"]:
+            text = f"BEGIN;\n{statements}COMMIT;\n"
+            self.print_json({"sql": text}) if options["json"] else self.stdout.write(text)
+            return
+        with says_who_may(connection):
+            run_sql(connection, statements)
+        made = newest_seal(connection)
+        if made is not None:
+            self.print_one_seal(made, **options)
 
     def print_json(self, content: Any) -> None:
         raise NotImplementedError

@@ -12,7 +12,8 @@ from .baseline import recorded_places, write_baseline
 from .comparing import verify_tables
 from .constraint import AuditTrail
 from .expected import expected_tables, table_names, tables_of_operations
-from .install import has_trail, install_before_migrate, installed_release, printed_sql
+from .hardening import harden_sql, is_superuser, run_sql, soften_sql
+from .install import current_role, has_trail, install_before_migrate, installed_release, printed_sql
 from .installed import Place, TrailDifference, is_hardened, trail_differences
 from .operation import AuditTrailOperation
 from .partitions import maintain, maintain_after_migrate
@@ -33,13 +34,16 @@ __all__ = [
     "Wanted",
     "attach_trail",
     "count_events",
+    "current_role",
     "expected_tables",
     "export",
+    "harden_sql",
     "has_trail",
     "install_before_migrate",
     "installed_release",
     "is_hardened",
     "is_name_taken",
+    "is_superuser",
     "maintain",
     "maintain_after_migrate",
     "newest_seal",
@@ -48,7 +52,9 @@ __all__ = [
     "recorded_places",
     "repair_trails",
     "reported_events",
+    "run_sql",
     "seal",
+    "soften_sql",
     "status_of",
     "table_names",
     "tables_of_operations",
