@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar, overload
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -10,10 +10,17 @@ from django.db import models
 from django.db.models.signals import class_prepared
 
 from .stamping import AuditActorField, AuditQuerySet, AuditTimeField, StampedModel
-from .trail import attach_trail
+from .trail import (
+    AuditEventManager,
+    EventReading,
+    RowImage,
+    TrailManager,
+    attach_accessor,
+    attach_trail,
+)
 from .triggers import attach_trigger
 
-__all__ = ["AuditManager", "AuditQuerySet", "TimestampModel", "TrailModel"]
+__all__ = ["AuditEvent", "AuditManager", "AuditQuerySet", "TimestampModel", "TrailModel"]
 
 if TYPE_CHECKING:
     _Row = TypeVar("_Row", bound=models.Model)
@@ -68,8 +75,39 @@ class TimestampModel(_Model):
 class TrailModel(TimestampModel):
     """A `TimestampModel` with a trail: every change of a row is recorded, as `trail` has it."""
 
+    if TYPE_CHECKING:
+        trail: ClassVar[TrailManager]
+
     class Meta:
         abstract = True
+
+
+class AuditEvent(EventReading, models.Model):  # noqa: DJ008  # `EventReading` has it
+    """One change of one row: who, when, why, and the row before and after. Read-only."""
+
+    id = models.BigIntegerField(primary_key=True)
+    recorded_at = models.DateTimeField()
+    action = models.TextField()
+    table_schema = models.TextField()
+    table_name = models.TextField()
+    row_key = models.TextField(null=True)  # noqa: DJ001  # a truncate is of no row
+    actor = models.TextField()
+    context = models.JSONField(null=True)
+    db_role = models.TextField()
+    application_name = models.TextField(null=True)  # noqa: DJ001  # as the table has it
+    client_addr = models.GenericIPAddressField(null=True)
+    transaction_id = models.BigIntegerField()
+    before = RowImage(null=True)
+    after = RowImage(null=True)
+
+    objects = AuditEventManager()
+
+    class Meta:
+        managed = False
+        db_table = '"audit_trail"."event"'
+        base_manager_name = "objects"
+        default_permissions = ("view",)
+        permissions = (("revert_auditevent", "Can revert audit event"),)
 
 
 def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:
@@ -85,6 +123,7 @@ def audit_concrete_model(sender: type[models.Model], **kwargs: Any) -> None:
     attach_trigger(sender)
     if issubclass(sender, TrailModel):
         attach_trail(sender)
+        attach_accessor(sender)
 
 
 class_prepared.connect(audit_concrete_model, dispatch_uid="django_audit_fields.models")

@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "tests.triggers.triggersapp",
     "tests.stamping.oddapp",
     "tests.trail.trailapp",
+    "tests.trail.reading.readingapp",
     *(["tests.typing"] if IS_TYPE_CHECKING else []),
 ]
 MIDDLEWARE = [

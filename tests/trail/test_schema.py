@@ -102,7 +102,7 @@ class Elsewhere:
     """Keeps the test's apps out of the other database."""
 
     def allow_migrate(self, db, app_label, **hints):
-        return None if db == "default" else app_label != "trailapp"
+        return None if db == "default" else app_label not in ("trailapp", "readingapp")
 
 
 def test_a_database_that_the_router_keeps_free_of_trails_has_none(fresh):
