@@ -196,40 +196,63 @@ def labels_of_people(text: str) -> Any:
 
 
 def name_expression(column: str) -> Any:
-    """The name of whom `column` stands for as an expression to sort by.
+    """The name of whom `column` stands for, as an expression to sort by and to annotate.
 
-    With the default `ACTOR`: first and last name, else the user name, looked up by the key. A label
-    that names no user stands for itself, and so does each label of an `ACTOR` of one's own.
+    With the default `ACTOR`: first and last name, else the user name, looked up by the key. It does
+    not know `DISPLAY`, and with an `ACTOR` of one's own each label is its own name.
     """
     if not makes_keys():
         return models.F(column)
+    text = models.CharField()
+    users = _users_labelled(models.OuterRef(column)).values_list(_full_name_expression())
+    user = models.Subquery(users[:1], output_field=text)
+    return Coalesce(user, _gone_expression(column), output_field=text)
+
+
+def _full_name_expression() -> Any:
     model: Any = get_user_model()
     fields = {field.name for field in model._meta.concrete_fields}
-    name: Any = models.F(model.USERNAME_FIELD)
-    if {"first_name", "last_name"} <= fields:
-        full_name = Trim(Concat("first_name", models.Value(" "), "last_name"))
-        name = Coalesce(NullIf(full_name, models.Value("")), name)
-    users = model._base_manager.filter(pk=_key_expression(models.OuterRef(column)))
-    text = models.CharField()
-    return Coalesce(
-        models.Subquery(users.values_list(name)[:1], output_field=text),
-        models.F(column),
-        output_field=text,
-    )
+    if not {"first_name", "last_name"} <= fields:
+        return models.F(model.USERNAME_FIELD)
+    full_name = Trim(Concat("first_name", models.Value(" "), "last_name"))
+    return Coalesce(NullIf(full_name, models.Value("")), model.USERNAME_FIELD)
 
 
-#: What a label of each kind of key looks like; another is not read as one.
+#: What the label of each kind of key looks like, to the last of 19 digits that may be a key.
 KEY_PATTERNS = (
-    (models.IntegerField, r"^-?[0-9]{1,18}$", models.BigIntegerField()),
-    (models.UUIDField, r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", models.UUIDField()),
+    (
+        models.IntegerField,
+        "^(0|-?[1-9][0-9]{0,17}|[1-8][0-9]{18}|9[01][0-9]{17})$",
+        models.BigIntegerField(),
+    ),
+    (models.UUIDField, "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", models.UUIDField()),
 )
 
 
-def _key_expression(column: Any) -> Any:
-    """A label as a key in SQL, NULL where it is none, so that the user is found by its index."""
-    field = _key_field()
+def _is_key(label: Any) -> tuple[Any, Any]:
+    """Whether a label is a key, in SQL, and the field that reads it; None where text may be one."""
     for kind, pattern, output in KEY_PATTERNS:
-        if isinstance(field, kind):
-            is_key = Regex(column, models.Value(pattern))
-            return models.Case(models.When(is_key, then=Cast(column, output)), output_field=output)
-    return column
+        if isinstance(_key_field(), kind):
+            return Regex(label, models.Value(pattern)), output
+    return None, None
+
+
+def _users_labelled(label: Any) -> Any:
+    users = get_user_model()._base_manager.all()
+    is_key, output = _is_key(label)
+    if is_key is not None:
+        # The label is read as a key, NULL where it is none, so that the users' index finds it.
+        return users.filter(pk=models.Case(models.When(is_key, then=Cast(label, output))))
+    if isinstance(_key_field(), (models.CharField, models.TextField)):
+        return users.filter(pk=label)
+    return users.annotate(audit_label=Cast("pk", models.CharField())).filter(audit_label=label)
+
+
+def _gone_expression(column: str) -> Any:
+    is_key, _ = _is_key(models.F(column))
+    if is_key is None:
+        return models.F(column)
+    text = models.CharField()
+    before, after = gettext("deleted user %s").split("%s")
+    gone = Concat(models.Value(before), column, models.Value(after), output_field=text)
+    return models.Case(models.When(is_key, then=gone), default=column, output_field=text)

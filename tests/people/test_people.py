@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from datetime import date
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -15,7 +16,7 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from django_audit_fields import acting_as, people
 from django_audit_fields.middleware import AuditMiddleware
-from django_audit_fields.people import name_of, names_of, prefetch, user_of
+from django_audit_fields.people import name_expression, name_of, names_of, prefetch, user_of
 from tests.factories import ItemFactory
 from tests.testapp.models import Item
 
@@ -344,3 +345,54 @@ def test_tasks_on_one_event_loop_share_nothing():
         return await asyncio.gather(serve(0, turns), serve(1, turns))
 
     assert async_to_sync(main)() == ["name 0, name 0", "name 1, name 1"]
+
+
+def test_names_in_sql_are_those_in_python(amara, jonas):
+    """Whatever is a key to one is a key to the other."""
+    User.objects.create_user("minus", id=-5)
+    labels = [str(amara.pk), str(jonas.pk), "-5", "0", "-0", "017", "+17", "17 ", "1e3", "import"]
+    labels += ["987654321", "9" * 20, "9" * 50, "-987654321", "%s", "a'b"]
+    for label in labels:
+        with acting_as(label):
+            ItemFactory()
+    named = Item.objects.annotate(shown=name_expression("created_by"))
+    assert dict(named.values_list("created_by", "shown")) == names_of(labels)
+
+
+@isolate_apps("tests.testapp")
+@pytest.mark.parametrize(
+    ("field", "key", "nobody"),
+    [
+        (models.UUIDField(primary_key=True), uuid.UUID(int=7), str(uuid.UUID(int=8))),
+        (models.CharField(primary_key=True, max_length=50), "x17", "x18"),
+        (models.BigAutoField(primary_key=True), 1234567890123456789, "9123456789012345678"),
+        (models.DateField(primary_key=True), date(2026, 11, 27), "import"),
+    ],
+    ids=["uuid", "text", "bigint", "date"],
+)
+def test_names_in_sql_by_keys_of_other_kinds(monkeypatch, field, key, nobody):
+    """A label that is no key, or nobody's, is named as in Python."""
+
+    class Member(models.Model):
+        id = field
+        name = models.CharField(max_length=20)
+        USERNAME_FIELD = "name"
+
+        class Meta:
+            app_label = "testapp"
+
+        def __str__(self):
+            return self.name
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Member)
+    Member.objects.create(id=key, name="amara")
+    monkeypatch.setattr(people, "get_user_model", lambda: Member)
+    labels = [str(key), nobody, "import", "7"]
+    for label in labels:
+        with acting_as(label):
+            ItemFactory()
+    named = Item.objects.annotate(shown=name_expression("created_by"))
+    shown = dict(named.values_list("created_by", "shown"))
+    assert shown == names_of(labels)
+    assert shown[str(key)] == "amara"

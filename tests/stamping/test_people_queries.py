@@ -83,7 +83,7 @@ def test_rows_in_the_order_of_names(people, rows):
 
 
 def test_rows_with_the_names_of_their_people(people, rows):
-    """In the query that reads them; who is gone, and what is no user, is the label."""
+    """In the query that reads them; what is no user is the label, and who is gone is said to be."""
     people[2].delete()
     with CaptureQueriesContext(connection) as queries:
         found = [
@@ -94,7 +94,7 @@ def test_rows_with_the_names_of_their_people(people, rows):
     assert found == [
         ("Zoe Young", "Ann Old"),
         ("Ann Old", "Ann Old"),
-        ("9", "import"),
+        ("deleted user 9", "import"),
         ("import", "Zoe Young"),
     ]
     assert Item.objects.with_people().filter(created_by_name="Ann Old").get() == rows[1]
