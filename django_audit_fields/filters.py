@@ -66,7 +66,8 @@ class PersonFilter(admin.FieldListFilter):
             for value in values
         ]
         everybody = changelist.get_query_string(remove=own)
-        yield {"selected": not self.chosen, "query_string": everybody, "display": _("All")}
+        is_all = not (self.chosen or self.searched)
+        yield {"selected": is_all, "query_string": everybody, "display": _("All")}
         names = names_of(self.labels)
         for label in sorted(names, key=lambda label: (names[label].casefold(), label)):
             yield {
