@@ -276,3 +276,28 @@ def test_whoever_may_write_a_table_needs_no_right_in_the_trail(legacy, level):
             execute(forbidden)
     execute("RESET ROLE")
     assert recorded.told == [("insert", "1"), ("update", "1")]
+
+
+@pytest.mark.parametrize("level", ["row", "statement"])
+@pytest.mark.parametrize(
+    ("kind", "first", "second"),
+    [
+        ("numeric", "1.0", "1.00"),
+        ("jsonb", "5", '"5"'),
+        ("jsonb", '{"a": 1}', '{"a": 1.0}'),
+        ("text", "", None),
+        ("text", "a", "a "),
+        ("timestamptz", "2026-10-25 02:30+02", "2026-10-25 02:30+01"),
+    ],
+)
+def test_values_that_only_look_alike_are_a_change(level, kind, first, second):
+    """What compares as equal need not be the same."""
+    execute(f"CREATE TABLE legacy (id int PRIMARY KEY, value {kind})")
+    execute("INSERT INTO legacy VALUES (1, %s)", [first])
+    run(InstallAuditTrail("legacy", level=level))
+    recorded = Recorded()
+    execute("UPDATE legacy SET value = %s", [second])
+    [event] = recorded()
+    assert event.before.keys() == {"value"}
+    execute("UPDATE legacy SET value = %s", [second])
+    assert len(recorded()) == 1
