@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
 from typing import Any
 
 from django.apps import apps
 from django.db import router
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.signals import class_prepared
 
 from .attach import trails_of
+from .past import rows_as_of
 from .queries import AuditEventManager, AuditEventQuerySet, is_model
 
 
@@ -30,6 +32,12 @@ class TrailManager(AuditEventManager[Any]):
         events: Any = super().get_queryset()
         found: AuditEventQuerySet = events.of(self.target)
         return found
+
+    def as_of(self, when: datetime.datetime) -> QuerySet[Any]:
+        """The model's rows as they were at `when`, which is aware; related rows are today's."""
+        if isinstance(self.target, Model):
+            raise TypeError("as_of() is asked of the model, and filtered: Model.trail.as_of(when).")
+        return rows_as_of(self.target, when, self.db)
 
 
 class TrailAccessor:
