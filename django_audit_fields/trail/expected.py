@@ -16,7 +16,7 @@ from .attach import trails_of
 from .install import flattened, operations_on_disk
 from .operation import AuditTrailOperation
 from .sql import Recording
-from .tables import TableFacts, table_facts
+from .tables import TableFacts, facts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +128,13 @@ def expected_tables(connection: BaseDatabaseWrapper) -> list[ExpectedTable]:
     with connection.cursor() as cursor:
         cursor.execute(TABLES_QUERY, [sorted({entry.table for entry in wanted})])
         rows = cursor.fetchall()
+    facts = facts_of(connection, [sql for _, _, sql, _ in rows])
     found: dict[str, ExpectedTable] = {}
     for schema, name, sql, is_meant in rows:
         for entry in wanted:
             is_named = entry.schema == schema if entry.schema else is_meant
-            if (
-                entry.table != name
-                or not is_named
-                or (facts := table_facts(connection, sql)) is None
-            ):
-                continue
-            if recording := entry.recording(facts):
-                found.setdefault(sql, ExpectedTable(schema, name, facts, recording, entry.source))
+            if entry.table == name and is_named and (recording := entry.recording(facts[sql])):
+                found.setdefault(
+                    sql, ExpectedTable(schema, name, facts[sql], recording, entry.source)
+                )
     return list(found.values())

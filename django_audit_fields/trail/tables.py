@@ -11,21 +11,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .sql import PREFIX, Recording
 
-COLUMNS_QUERY: Final = """
-    SELECT attname::text, attnotnull, attgenerated = 'v',
-        pg_catalog.array_position(
-            (SELECT indkey::int[] FROM pg_catalog.pg_index
-                WHERE indrelid = attrelid AND indisprimary),
-            attnum::int)
-    FROM pg_catalog.pg_attribute
-    WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped
-    ORDER BY attnum
-"""
-KIND_QUERY: Final = """
-    SELECT relkind = 'p' OR relispartition, ARRAY(
-        SELECT tgname::text FROM pg_catalog.pg_trigger
-        WHERE tgrelid = pg_class.oid AND pg_catalog.starts_with(tgname, %s) AND tgparentid = 0)
-    FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)
+#: By the quoted name as it was given. All at once, since a check looks at every table with a trail.
+FACTS_QUERY: Final = """
+    SELECT given.name, relkind = 'p' OR relispartition,
+        ARRAY(
+            SELECT tgname::text FROM pg_catalog.pg_trigger
+            WHERE tgrelid = pg_class.oid AND pg_catalog.starts_with(tgname, %s)
+                AND tgparentid = 0),
+        ARRAY(
+            SELECT ARRAY[attname, attnotnull::text, (attgenerated = 'v')::text,
+                pg_catalog.array_position(indkey::int[], attnum::int)::text]
+            FROM pg_catalog.pg_attribute
+            LEFT JOIN pg_catalog.pg_index ON indrelid = attrelid AND indisprimary
+            WHERE attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum)
+    FROM pg_catalog.unnest(%s::text[]) AS given (name)
+    JOIN pg_catalog.pg_class ON pg_class.oid = pg_catalog.to_regclass(given.name)
 """
 
 
@@ -86,22 +86,29 @@ class TableFacts:
 
 def table_facts(connection: BaseDatabaseWrapper, table: str) -> TableFacts | None:
     """`table` is its quoted name; None when there is none."""
+    return facts_of(connection, [table]).get(table)
+
+
+def facts_of(connection: BaseDatabaseWrapper, tables: Sequence[str]) -> dict[str, TableFacts]:
+    """By their quoted names; those that are not there are left out."""
     with connection.cursor() as cursor:
-        cursor.execute(KIND_QUERY, [PREFIX, table])
-        if (kind := cursor.fetchone()) is None:
-            return None
-        cursor.execute(COLUMNS_QUERY, [table])
-        rows = cursor.fetchall()
-    key = sorted((place, name) for name, *_, place in rows if place is not None)
-    return TableFacts(
-        sql=table,
-        columns=frozenset(name for name, *_ in rows),
-        not_null=frozenset(name for name, is_not_null, *_ in rows if is_not_null),
-        virtual=tuple(name for name, _, is_virtual, _ in rows if is_virtual),
-        primary_key=tuple(name for _, name in key),
-        is_partitioned=kind[0],
-        triggers=tuple(kind[1]),
-    )
+        cursor.execute(FACTS_QUERY, [PREFIX, list(tables)])
+        found = cursor.fetchall()
+    return {
+        table: TableFacts(
+            sql=table,
+            columns=frozenset(name for name, *_ in columns),
+            not_null=frozenset(name for name, not_null, *_ in columns if not_null == "true"),
+            virtual=tuple(name for name, _, virtual, _ in columns if virtual == "true"),
+            primary_key=tuple(
+                name
+                for _, name in sorted((int(place), name) for name, *_, place in columns if place)
+            ),
+            is_partitioned=is_partitioned,
+            triggers=tuple(triggers),
+        )
+        for table, is_partitioned, triggers, columns in found
+    }
 
 
 def refuse_partitions(facts: TableFacts) -> None:

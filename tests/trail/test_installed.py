@@ -8,6 +8,7 @@ from django.core.checks import Tags, Warning, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from django_audit_fields import acting_as
 from django_audit_fields.trail import repair_trails, trail_differences
@@ -295,3 +296,15 @@ def test_audit_triggers_knows_the_trail():
     assert code == 0
     assert found() == []
     assert run_checks(tags=[Tags.database], databases=["default"]) == []
+
+
+def test_many_tables_are_looked_at_in_as_many_queries_as_few():
+    with CaptureQueriesContext(connection) as few:
+        trail_differences(connection)
+    for number in range(20):
+        execute(f"CREATE SCHEMA tenant{number}")
+        execute(f"CREATE TABLE tenant{number}.django_migrations (id int)")
+        execute(f"CREATE TABLE tenant{number}.trailapp_gauge (id int PRIMARY KEY)")
+    with CaptureQueriesContext(connection) as many:
+        assert len(trail_differences(connection)) == 40
+    assert len(many) == len(few)
