@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from .accessor import TrailManager, attach_accessor, trail_of
 from .attach import attach_trail, is_name_taken, trails_of
-from .baseline import recorded_places, write_baseline
+from .baseline import may_write_events, recorded_places, write_baseline
 from .changes import Change
 from .comparing import verify_tables
 from .constraint import AuditTrail
@@ -63,6 +63,7 @@ __all__ = [
     "is_superuser",
     "maintain",
     "maintain_after_migrate",
+    "may_write_events",
     "newest_seal",
     "printed_sql",
     "prune",

@@ -64,6 +64,11 @@ def recorded_places(connection: BaseDatabaseWrapper) -> dict[Place, InstalledTri
     }
 
 
+def may_write_events(connection: BaseDatabaseWrapper) -> bool:
+    query = "SELECT pg_catalog.has_table_privilege('audit_trail.event', 'INSERT')"
+    return rows(connection, query) == [(True,)]
+
+
 def write_baseline(
     connection: BaseDatabaseWrapper,
     place: Place,

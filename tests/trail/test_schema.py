@@ -168,6 +168,9 @@ def test_a_role_that_may_not_make_the_schema_is_told_what_to_do(fresh, lesser):
     ask(fresh, output_of("sql", database=lesser))
     call_command("migrate", database=lesser, verbosity=0)
     ask(lesser, "INSERT INTO trailapp_invoice (number, amount) VALUES ('x', 1)")
+    with pytest.raises(CommandError, match="may not write to the trail") as raised:
+        output_of("baseline", "trailapp_invoice", database=lesser)
+    assert raised.value.returncode == 2
     [(role,)] = ask(lesser, "SELECT session_user::text")
     assert ask(lesser, "SELECT action, db_role FROM audit_trail.event") == [("insert", role)]
     for write in (

@@ -16,6 +16,7 @@ from django_audit_fields.trail import (
     Place,
     installed_release,
     maintain,
+    may_write_events,
     printed_sql,
     recorded_places,
     status_of,
@@ -88,6 +89,12 @@ class Command(EvidenceActions, BaseCommand):
     def print_baseline(self, connection: BaseDatabaseWrapper, **options: Any) -> None:
         recorded = recorded_places(connection)
         places = [self.place_of(name, list(recorded)) for name in options["table"]]
+        if not may_write_events(connection):
+            raise CommandError(
+                "This role may not write to the trail: run baseline as the role that owns it, or "
+                "as a member of the writer where the trail is hardened.",
+                returncode=WRONG_USE,
+            )
         written_of: dict[str, int] = {}
         for place in places:
             name = ".".join(place)
