@@ -11,7 +11,7 @@ from .fields import AuditActorField, AuditTimeField
 from .listener import stamp_actor
 from .querysets import AuditQuerySet
 from .saving import StampedModel
-from .stamps import AUDIT_NAMES, LABELS, UPDATED, audit_names, is_audited
+from .stamps import AUDIT_NAMES, LABELS, UPDATED, audit_names
 
 __all__ = [
     "AUDIT_NAMES",
@@ -22,6 +22,5 @@ __all__ = [
     "AuditTimeField",
     "StampedModel",
     "audit_names",
-    "is_audited",
     "stamp_actor",
 ]

@@ -38,11 +38,11 @@ class AuditQuerySet(models.QuerySet[_Model]):
 
     def created_by_actor(self, *actors: Any) -> Self:
         """Rows that one of the actors, users or labels, created."""
-        return self.filter(created_by__in=map(label_for, actors))
+        return self.filter(created_by__in=[label_for(actor) for actor in actors])
 
     def updated_by_actor(self, *actors: Any) -> Self:
         """Rows that one of the actors, users or labels, changed last."""
-        return self.filter(updated_by__in=map(label_for, actors))
+        return self.filter(updated_by__in=[label_for(actor) for actor in actors])
 
     def touched_by(self, *actors: Any) -> Self:
         """Rows that one of the actors, users or labels, created or changed last."""

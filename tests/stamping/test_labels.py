@@ -96,7 +96,7 @@ def test_expressions_are_compared_as_they_are(items, ann):
     assert Item.objects.filter(created_by=F("updated_by")).count() == 3
     assert list(Item.objects.filter(created_by=Value("1"))) == items[:1]
     assert list(Item.objects.filter(created_by=Concat(Value("im"), Value("port")))) == items[2:]
-    names = Item.objects.filter(pk=OuterRef("pk")).values("updated_by")
+    names = Item.objects.filter(pk=OuterRef("pk")).values("updated_by")[:1]
     assert Item.objects.filter(created_by=Subquery(names)).count() == 3
     assert Item.objects.filter(created_by__in=Item.objects.values("updated_by")).count() == 3
     assert not Item.objects.filter(created_by__isnull=True).exists()
