@@ -27,6 +27,7 @@ from .partitions import maintain, maintain_after_migrate
 from .queries import AuditEventManager, AuditEventQuerySet
 from .repairs import repair_trails
 from .report import FORMATS, Wanted, count_events, reported_events
+from .reverting import RevertError
 from .seals import Seal, export, newest_seal, prune, seal
 from .status import status_of
 from .values import RowImage
@@ -42,6 +43,7 @@ __all__ = [
     "EventReading",
     "Finding",
     "Place",
+    "RevertError",
     "RowImage",
     "Seal",
     "TrailDifference",

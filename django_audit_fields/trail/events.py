@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, QuerySet, Value
 from django.db.models.lookups import Exact
 
+from ..actors import audit_context
 from .changes import Change, Page
-from .images import Unreadable, put_values
+from .images import TableReader, Unreadable, put_values
 from .places import model_of, own_tables, row_key, schema_of
 from .queries import read_only
+from .reverting import revert
 
 if TYPE_CHECKING:
     import datetime
@@ -75,15 +78,22 @@ class EventReading:
     def object(self) -> Model | None:
         """Today's row, None when it is gone or in a schema that the search path does not find."""
         model = self.model
-        then = self.instance()
-        if model is None or then is None:
+        return None if model is None else self.row_of(model)
+
+    def row_of(self, model: type[Model], *, for_update: bool = False) -> Model | None:
+        reader = TableReader(model)
+        image = self.after or self.before
+        if image is None or self.action == "truncate":
             return None
-        keys = {field.attname: getattr(then, field.attname) for field in model._meta.pk_fields}
+        values = reader.values(image, connections[self.database])
+        keys = {field.attname: values.get(str(field.column)) for field in model._meta.pk_fields}
         if any(value is None or isinstance(value, Unreadable) for value in keys.values()):
             return None
         # Another tenant's row has the same key.
         is_here = Exact(schema_of(model, connections[self.database]), Value(self.table_schema))
         rows: QuerySet[Any] = model._base_manager.using(self.database)
+        if for_update:
+            rows = rows.select_for_update(of=("self",))
         return rows.filter(is_here, **keys).first()
 
     def changes(self) -> list[Change]:
@@ -125,6 +135,15 @@ class EventReading:
         key = row_key(instance, parent, using)
         events: Any = type(self)._default_manager.using(using)  # type: ignore[attr-defined]
         return events.of_row(parent, key).filter(id__lte=self.id).first()
+
+    def revert(self, reason: str | None = None) -> Any:
+        """Write the row back as it was before the event, and answer the event that this makes.
+
+        The revert of an insert deletes the row, that of a delete makes it again. Raises
+        `RevertError`, and says why, where the row has changed since or a value is not known.
+        """
+        with audit_context(reason=reason) if reason is not None else nullcontext():
+            return revert(self)
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise read_only("saved")
