@@ -16,8 +16,8 @@ except ImportError:
     Template = None
 
 from . import wire
-from .statements import Statement
-from .wire import Connection
+from .round_trip import Connection
+from .statements import Statement, read_statement
 
 Execute = Callable[..., Any]
 
@@ -31,44 +31,57 @@ class Call(NamedTuple):
     many: bool
     database: BaseDatabaseWrapper
     cursor: Any
+    is_due: bool  # the actor has to go with it; else only a change of actor
 
     @property
     def takes_company(self) -> bool:
         """Whether something can be sent ahead of it in the same round trip.
 
-        Not for a cursor class with a way of its own: it may execute whatever it likes, and often.
+        Not for a cursor on the server, which executes a DECLARE and asks what it answers.
         """
         return (
             self.statement.is_pipelinable
-            and executes_as_psycopg(type(self.cursor))
+            and not isinstance(self.cursor, psycopg.ServerCursor)
             and wire.can_pipeline()
         )
 
 
-def executes_as_psycopg(cls: type[Any]) -> bool:
-    # A proxy has whatever its class does not say.
-    return (
-        getattr(cls, "execute", None) is psycopg.Cursor.execute
-        and getattr(cls, "executemany", None) is psycopg.Cursor.executemany
-    )
+def beneath_other_wrappers(
+    execute: Execute, database: BaseDatabaseWrapper, own: Execute
+) -> Execute:
+    """The chain of wrappers with `own` moved from its beginning to its end.
 
-
-def beneath_other_wrappers(execute: Execute, around: Execute) -> Execute:
-    """Put `around` directly about the cursor's own method.
-
-    Django builds the chain of wrappers from partials. Those within it get to see a statement that
-    has run, or failed, and not one that still waits in a pipeline; and what they make of the text
-    is what is read here.
+    The others then see a statement that has run, or failed, and what they make of its text, or say
+    of who is acting, is what counts.
     """
-    if type(execute) is not partial:
-        return partial(around, execute)
-    # A wrapper that is a partial itself is one with Django's: its own arguments come first.
-    *own, inner = execute.args
-    return partial(execute.func, *own, beneath_other_wrappers(inner, around), **execute.keywords)
+    innermost = execute
+    while type(innermost) is partial:  # Django's, and those of a project's own, end with it
+        innermost = innermost.args[-1]
+    chain = partial(own, innermost)
+    wrappers = database.execute_wrappers
+    for wrapper in reversed(wrappers[wrappers.index(own) + 1 :]):
+        chain = partial(wrapper, chain)
+    return chain
 
 
-def text_of(sql: Any, connection: Connection) -> str | None:
-    """The statement as text, None when psycopg cannot make one and is about to say so."""
+def is_usable(cursor: Any, connection: Connection | None) -> bool:
+    """Whether the cursor can execute on this connection; else psycopg is about to say why not."""
+    # Compared like this, since a tracer may have put a proxy before the connection.
+    return not cursor.closed and cursor.connection.pgconn is getattr(connection, "pgconn", None)
+
+
+def statement_of(sql: Any, connection: Connection) -> Statement | None:
+    """What `sql` does, None when psycopg can make no text of it and is about to say so."""
+    text = _text_of(sql, connection)
+    if text is None:
+        return None
+    if "\\" not in text:
+        return read_statement(text)
+    standard = connection.pgconn.parameter_status(b"standard_conforming_strings") != b"off"
+    return read_statement(text, standard_strings=standard)
+
+
+def _text_of(sql: Any, connection: Connection) -> str | None:
     if isinstance(sql, str):
         return sql
     if isinstance(sql, bytes):
@@ -82,10 +95,6 @@ def text_of(sql: Any, connection: Connection) -> str | None:
     except (psycopg.Error, TypeError, ValueError):
         pass
     return None
-
-
-def has_standard_strings(connection: Connection) -> bool:
-    return connection.pgconn.parameter_status(b"standard_conforming_strings") != b"off"
 
 
 def sqlstate_of(error: Exception) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
+from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.signals import class_prepared
 
 from .. import actors, triggers
-from ..conf import ACTOR_VARIABLE, PRESERVE_VARIABLE, audit_settings
-from . import wire
+from ..conf import audit_settings
 from .statements import Statement
+from .wire import VARIABLES, Settings
 
 
 class _Held:
@@ -27,26 +30,29 @@ class _Held:
 NOTHING: Final = _Held("NOTHING")
 #: Something was sent, and may since have been undone.
 DOUBT: Final = _Held("DOUBT")
-#: SQL set it. It stands until somebody is acting in Python.
+#: SQL set it. It stands until Python has something to say.
 THEIRS: Final = _Held("THEIRS")
+
+_NOTHING_HELD: Final = (NOTHING,) * len(VARIABLES)
 
 
 class Wanted(NamedTuple):
-    """What the two variables have to hold for the next write."""
+    """What the variables have to hold for the next write."""
 
-    actor: str
-    preserve: str
-    #: Whether `actor` is only what nobody's writes are stamped with.
-    is_nobody: bool
+    values: tuple[str, ...]
+    #: Which of them nobody asked for: what SQL has set may stand there.
+    is_open: tuple[bool, ...]
 
 
 def wanted_now(*, reading: bool = True) -> Wanted:
     """What is wanted; without `reading` a user that nobody has read yet counts as nobody."""
     label = actors.acting_label() if reading else actors.label_without_reading()
     preserve = "on" if actors.is_preserving() else ""
-    if label is not None:
-        return Wanted(label, preserve, is_nobody=False)
-    return Wanted(nobody_label(), preserve, is_nobody=True)
+    context = actors.context_text() if carries_context() else ""
+    return Wanted(
+        (nobody_label() if label is None else label, preserve, context),
+        (label is None, not preserve, not context),
+    )
 
 
 def nobody_label() -> str:
@@ -58,8 +64,30 @@ def nobody_label() -> str:
     return audit_settings().fallback if triggers.any_model_stamps_session_user() else ""
 
 
+def carries_context() -> bool:
+    """Whether `app.audit_context` is carried: for projects with a trail, or by the setting."""
+    wanted = audit_settings().context
+    return apps.models_ready and _any_model_wants_context() if wanted is None else wanted
+
+
+@functools.cache
+def _any_model_wants_context() -> bool:
+    return any(
+        getattr(constraint, "wants_audit_context", False)
+        for model in apps.get_models(include_auto_created=True)
+        for constraint in model._meta.constraints
+    )
+
+
+def _forget_models(**kwargs: Any) -> None:
+    _any_model_wants_context.cache_clear()
+
+
+class_prepared.connect(_forget_models, dispatch_uid="django_audit_fields.forget_wants_context")
+
+
 class Carried:
-    """The two variables in the transaction at hand."""
+    """The variables in the transaction at hand."""
 
     def __init__(self) -> None:
         self.forget()
@@ -68,44 +96,42 @@ class Carried:
         """Take the transaction for over, and everything local to it for gone."""
         self.carries = False  # whether anything below is to be looked at
         self.has_sent = False  # in this transaction
-        self.actor: str | _Held = NOTHING
-        self.preserve: str | _Held = NOTHING
+        self.held: tuple[str | _Held, ...] = _NOTHING_HELD
         #: Django's list of this transaction's callbacks. Every commit and rollback it knows of,
         #: also to a savepoint, puts another in its place.
         self.commit_hooks: list[Any] | None = None
-        self.sees_end = False  # whether that covers every end of a transaction
 
     def doubt(self) -> None:
         """Take what was sent in this transaction for undone, perhaps."""
         if self.has_sent:
-            self.actor = self.preserve = DOUBT
+            self.held = (DOUBT,) * len(VARIABLES)
 
     def doubt_unless_theirs(self) -> None:
-        """The same, where at most the transaction is over, and SQL's own values with it."""
+        """The same, where SQL's own values stand, or are over with the transaction."""
         if self.has_sent:
-            self.actor = self.actor if self.actor is THEIRS else DOUBT
-            self.preserve = self.preserve if self.preserve is THEIRS else DOUBT
+            self.held = tuple(held if held is THEIRS else DOUBT for held in self.held)
 
-    def unmet(self, wanted: Wanted) -> wire.Settings:
+    def unmet(self, wanted: Wanted) -> Settings:
         """Name and value of each variable that holds something else than it has to."""
-        unmet: wire.Settings = []
-        if not (wanted.is_nobody and self.actor is THEIRS) and not _holds(self.actor, wanted.actor):
-            unmet.append((ACTOR_VARIABLE, wanted.actor))
-        if not (self.preserve is THEIRS and not wanted.preserve) and not _holds(
-            self.preserve, wanted.preserve
-        ):
-            unmet.append((PRESERVE_VARIABLE, wanted.preserve))
-        return unmet
+        if self.held == wanted.values:
+            return []
+        return [
+            (name, value)
+            for name, held, value, is_open in zip(VARIABLES, self.held, *wanted, strict=True)
+            # Never set and empty are the same to whoever reads the variable.
+            if not (
+                held == value or (held is NOTHING and not value) or (held is THEIRS and is_open)
+            )
+        ]
 
     def keep(self, wanted: Wanted, database: BaseDatabaseWrapper) -> None:
         """Remember what was sent, for as long as nothing can undo it unseen."""
         self.carries = self.has_sent = True
-        if not (wanted.is_nobody and self.actor is THEIRS):
-            self.actor = wanted.actor
-        if not (self.preserve is THEIRS and not wanted.preserve):
-            self.preserve = wanted.preserve
+        self.held = tuple(
+            THEIRS if held is THEIRS and is_open else value
+            for held, value, is_open in zip(self.held, *wanted, strict=True)
+        )
         self.commit_hooks = database.run_on_commit
-        self.sees_end = sees_transactions_end(database)
         # psycopg's own transaction() rolls back to savepoints that come by no wrapper. Nothing
         # public tells that one is open.
         if getattr(database.connection, "_num_transactions", 0):
@@ -113,17 +139,21 @@ class Carried:
 
     def note(self, statement: Statement, params: Any) -> None:
         """Take in what the statement itself does to the variables."""
+        if not statement.has_effects:
+            return
         if statement.may_undo:
             self.doubt()
         names = statement.sets
-        if statement.sets_config:
-            self.doubt()
+        if statement.may_set:
+            self.doubt_unless_theirs()
             if params:
                 names |= _texts_in(params)
-        if ACTOR_VARIABLE in names:
-            self.actor, self.carries = THEIRS, True
-        if PRESERVE_VARIABLE in names:
-            self.preserve, self.carries = THEIRS, True
+        if not names.isdisjoint(VARIABLES):
+            self.carries = True
+            self.held = tuple(
+                THEIRS if name in names else held
+                for name, held in zip(VARIABLES, self.held, strict=True)
+            )
 
 
 def _texts_in(params: Any) -> frozenset[str]:
@@ -136,8 +166,3 @@ def _texts_in(params: Any) -> frozenset[str]:
 def sees_transactions_end(database: BaseDatabaseWrapper) -> bool:
     """Whether `run_on_commit` tells of every end: not while the project commits by itself."""
     return database.connection.autocommit or (database.in_atomic_block and database.commit_on_exit)
-
-
-def _holds(held: str | _Held, value: str) -> bool:
-    # Never set and empty are the same to whoever reads the variable.
-    return held == value or (held is NOTHING and not value)

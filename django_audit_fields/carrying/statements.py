@@ -36,15 +36,18 @@ class Statement:
     may_undo: bool = False
     #: The savepoint, as it is written, that the first of several statements rolls back to.
     rolls_back_to: str = ""
-    #: Calls `set_config`; which variable it sets may stand in a parameter.
-    sets_config: bool = False
+    #: Several, or it calls `set_config`, perhaps with the variable's name in a parameter: what the
+    #: variables hold has to be said again.
+    may_set: bool = False
     #: The variables that the text sets by name, in lower case.
     sets: frozenset[str] = frozenset()
+    #: Reads tables, and does not write.
+    reads: bool = False
 
     @property
     def has_effects(self) -> bool:
         """Whether the variables may hold something else afterwards."""
-        return self.may_undo or self.sets_config or bool(self.sets)
+        return self.may_undo or self.may_set or bool(self.sets)
 
 
 _SKIPPED: Final = re.compile(r"(?:[\s(;\ufeff]+|--[^\r\n]*)+")
@@ -69,6 +72,7 @@ _WRITING: Final = frozenset(
     ["INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "CALL", "DO", "COPY", "EXECUTE", "TRUNCATE"]
 )
 _PLAIN_WRITES: Final = frozenset(["INSERT ", "UPDATE ", "DELETE "])
+_READING: Final = frozenset(["SELECT", "TABLE", "DECLARE", "FETCH"])
 _CONTROLLING: Final = frozenset(
     ["BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"]
 )
@@ -84,7 +88,6 @@ _EXPLAIN: Final = re.compile(
     r"EXPLAIN\s*(?P<options>(?:\([^)]*\)|\b(?:ANALYZE|ANALYSE|VERBOSE)\b|\s+)*)", re.IGNORECASE
 )
 _CLIENT_COPY: Final = re.compile(r"\b(?:FROM|TO)\s+(?:STDIN|STDOUT)\b", re.IGNORECASE)
-_ATOMIC_BODY: Final = re.compile(r"\s*CREATE\b.*\bBEGIN\s+ATOMIC\b", re.IGNORECASE | re.DOTALL)
 _QUOTED: Final = re.compile(r"'[^']*'")
 #: In place of a semicolon in a quoted name, which separates nothing.
 _NO_SEPARATOR: Final = "\uffff"
@@ -95,7 +98,7 @@ _ROLLBACK_TO: Final = re.compile(
     r"""\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?("[^"\uffff]+"|[\w$]+)\s*$""",
     re.IGNORECASE,
 )
-_SET_CONFIG: Final = re.compile(r"\bset_config\s*\(\s*(?:[eE]?'(?P<name>[^']*)')?", re.IGNORECASE)
+_SET_CONFIG: Final = re.compile(r"\bset_config\s*\(\s*[eE]?'([^']*)'", re.IGNORECASE)
 
 
 def read_statement(text: str, *, standard_strings: bool = True) -> Statement:
@@ -177,8 +180,9 @@ def _read_one(text: str) -> Statement:
         is_pipelinable=not _names_parameter(text),
         may_commit=keyword in ("CALL", "DO"),
         # What was prepared by hand is not read again.
-        sets_config=keyword == "EXECUTE" or (sets_config and _may_set_ours(text)),
-        sets=_named_in_set_config(text) if sets_config else frozenset(),
+        may_set=keyword == "EXECUTE" or sets_config,
+        sets=frozenset(name.lower() for name in _SET_CONFIG.findall(text)),
+        reads=keyword in _READING,
     )
 
 
@@ -203,26 +207,13 @@ def _read_all(parts: Sequence[str]) -> Statement:
         controls_transaction=any(one.controls_transaction for one in read),
         may_undo=any(one.may_undo for one in read),
         rolls_back_to=rollback[1] if rollback else "",
-        sets_config=any(one.sets_config for one in read),
+        may_set=True,
         sets=frozenset().union(*(one.sets for one in read)),
     )
 
 
 def _names_parameter(text: str) -> bool:
     return "$" in text and any(_PARAMETER.search(part) for part in _split(text))
-
-
-def _may_set_ours(text: str) -> bool:
-    """Whether a call of `set_config` may set what the text does not name, or one of ours."""
-    calls = list(_SET_CONFIG.finditer(text))
-    named = [call["name"].lower() for call in calls if call["name"]]
-    return len(named) < text.lower().count("set_config") or any(
-        name.startswith("app.") for name in named
-    )
-
-
-def _named_in_set_config(text: str) -> frozenset[str]:
-    return frozenset(found["name"].lower() for found in _SET_CONFIG.finditer(text) if found["name"])
 
 
 def _plain_name(name: str) -> str:
@@ -275,16 +266,4 @@ def _split(text: str) -> list[str]:
             content = found["text"] or ""
             kept.append(f"'{content}'" if re.fullmatch(r"[\w.]+", content) else "''")
     kept.append(text[position:])
-    parts: list[str] = []
-    for part in "".join(kept).split(";"):
-        if parts and _ATOMIC_BODY.match(parts[-1]) and not _ends_body(parts[-1]):
-            parts[-1] += ";" + part
-        elif part.strip():
-            parts.append(part)
-    return parts
-
-
-def _ends_body(text: str) -> bool:
-    """Whether the body that begins with BEGIN ATOMIC is at its end."""
-    last = text.rpartition(";")[2]
-    return re.fullmatch(r"\s*END\s*", last, re.IGNORECASE) is not None
+    return [part for part in "".join(kept).split(";") if part.strip()]

@@ -1,44 +1,19 @@
 """The actor costs no round trip: counted in the messages that libpq exchanges with the server."""
 
 import contextlib
-import tempfile
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_audit_fields import acting_as, preserve_audit_fields
 from django_audit_fields.carrying.carrier import ActorCarrier
+from tests.carrying.round_trips import traced
 from tests.carrying.sessionapp.models import Note
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 INSERT = "INSERT INTO sessionapp_note (text, stamped_by, preserved) VALUES (%s, '', false)"
-
-
-@contextlib.contextmanager
-def traced():
-    """Collect what the client waited for: ends with one entry for each round trip."""
-    connection.ensure_connection()
-    pgconn = connection.connection.pgconn
-    round_trips = []
-    with tempfile.TemporaryFile("r+") as file:
-        pgconn.trace(file.fileno())
-        pgconn.set_trace_flags(psycopg.pq.Trace.SUPPRESS_TIMESTAMPS)
-        try:
-            yield round_trips
-        finally:
-            pgconn.untrace()
-            file.seek(0)
-            # Per line: who sends, its length, the kind of message. The server answers with
-            # ReadyForQuery, once, to each Sync or Query.
-            kinds = [line.split("\t")[0::2] for line in file.read().splitlines() if "\t" in line]
-            asked = [kind for sender, kind, *_ in kinds if sender == "F"]
-            answered = [kind for sender, kind, *_ in kinds if sender == "B"]
-            waits = [kind for kind in asked if kind in ("Sync", "Query")]
-            assert len(waits) == answered.count("ReadyForQuery")
-            round_trips += waits
 
 
 @contextlib.contextmanager

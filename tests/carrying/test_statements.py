@@ -155,7 +155,6 @@ def test_long_text_is_read_as_a_short_one():
         "CREATE TABLE t (how text DEFAULT 'concurrently'); INSERT INTO t VALUES (1)",
         "DISCARD TEMP; INSERT INTO t VALUES (1)",
         "RESET work_mem; INSERT INTO t VALUES (1)",
-        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; DELETE FROM t",
     ],
 )
 def test_what_runs_in_a_block_is_told(text):
@@ -164,14 +163,14 @@ def test_what_runs_in_a_block_is_told(text):
     assert statement.writes
     assert statement.may_be_wrapped
     assert not statement.controls_transaction
-    assert not statement.has_effects
+    assert not statement.may_undo
 
 
-def test_function_with_an_atomic_body_is_one_statement():
-    """Its semicolons separate nothing outside."""
+def test_function_with_an_atomic_body_runs_as_it_stands():
+    """Its END is taken for one of a transaction."""
     text = "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END"
-    assert read_statement(text).is_pipelinable
-    assert not read_statement(f"{text}; SELECT 3").is_pipelinable
+    assert not read_statement(text).is_pipelinable
+    assert not read_statement(text).may_be_wrapped
 
 
 @pytest.mark.parametrize(
@@ -180,13 +179,14 @@ def test_function_with_an_atomic_body_is_one_statement():
         ("RESET work_mem", False),
         ("RESET ALL", True),
         ('RESET "app"."current_user"', True),
-        ("SELECT set_config('work_mem', '8MB', true)", False),
+        ("SELECT current_setting('app.current_user')", False),
         ("SELECT set_config('app.current_user', 'x', true)", True),
         ("SELECT set_config('work_mem', '8MB', true), set_config(name, 'x', true) FROM t", True),
         ("EXECUTE prepared", True),
+        ("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", True),
     ],
 )
 def test_what_may_change_the_variables_is_told(text, leaves_doubt):
-    """Another variable is another matter."""
+    """What is in doubt goes with the next write again."""
     statement = read_statement(text)
-    assert (statement.may_undo or statement.sets_config) is leaves_doubt
+    assert (statement.may_undo or statement.may_set) is leaves_doubt

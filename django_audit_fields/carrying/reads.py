@@ -1,0 +1,44 @@
+"""When a statement that only reads may have the user read, to learn who is acting."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Final
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+_COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
+
+
+def may_read_user(sql: Any, *, is_due: bool) -> bool:
+    """Not for what may be reading the user at this moment: Django would load it twice.
+
+    Without `CARRY_READS` that is whatever surely selects columns, as the ORM does, and calls no
+    function first. With it (`is_due`) a row's policy waits for the name, so only what reads users
+    and sessions goes without.
+    """
+    if not isinstance(sql, str):
+        return True
+    if is_due:
+        return not any(table in sql for table in _tables_of_users())
+    return _COLUMNS_FIRST.match(sql) is None
+
+
+@functools.cache
+def _tables_of_users() -> tuple[str, ...]:
+    try:
+        users = get_user_model()._meta.db_table
+    except ImproperlyConfigured:
+        return ()
+    return (f'"{users}"', '"django_session"')
+
+
+def _forget_users(*, setting: str, **kwargs: Any) -> None:
+    if setting == "AUTH_USER_MODEL":
+        _tables_of_users.cache_clear()
+
+
+setting_changed.connect(_forget_users, dispatch_uid="django_audit_fields.forget_tables_of_users")
