@@ -1,10 +1,15 @@
 """DRF, django-import-export, factory_boy and simple-history beside the audit columns."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import factory
 import pytest
 import tablib
 from django.contrib.auth import get_user_model
-from django.db import models
+from django.db import connection, models
 from import_export import resources
 from rest_framework import serializers, status, viewsets
 from rest_framework.authentication import BasicAuthentication
@@ -19,6 +24,8 @@ from tests.factories import FORGED, LONG_AGO
 from tests.mixes.models import Book, Contract
 
 pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 class BookSerializer(serializers.ModelSerializer):
@@ -220,3 +227,39 @@ def test_a_history_table_is_nobodys_but_its_own():
     model = Contract.history.model
     assert not model._meta.constraints
     assert isinstance(model._meta.get_field("created_by"), models.CharField)
+
+
+#: Whose cursor class stands before psycopg's, where its module begins.
+TRACERS = {
+    "none": "django.db.backends.postgresql",
+    "opentelemetry": "opentelemetry.instrumentation.",
+    "prometheus": "django_prometheus.",
+    "ddtrace": "ddtrace.",
+    "newrelic": "newrelic.",
+    "elastic": "elasticapm.",
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("tool", TRACERS)
+def test_a_write_under_a_tracing_tool_is_one_round_trip(tool):
+    """In a process of its own, since each of them patches psycopg for good."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.mixes.traced_writes", tool, connection.settings_dict["NAME"]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found.pop("class").startswith(TRACERS[tool])
+    # A block is the write with its BEGIN, and the COMMIT.
+    assert found == {
+        "by_sql": 1,
+        "save": 1,
+        "save_in_block": 2,
+        "save_many": 1,
+        "stamps": ["tracer"] * 4,
+    }
