@@ -1,8 +1,9 @@
 """How does the actor get to PostgreSQL? An execute wrapper sends it ahead of what may write.
 
-Leaves to `actors` who that is. To read in this order: `statements` reads a text, `wire` sends,
-`calls` is one call of a cursor, `carried` is what the transaction holds, `carrier` is the wrapper,
-`session` installs it and binds on request.
+Leaves to `actors` who that is. To read in this order: `statements` reads a text, `wire` sends and
+`round_trip` is how, `calls` is one call of a cursor, `carried` is what the transaction holds,
+`reads` when a user may be read for a SELECT, `carrier` is the wrapper, `session` installs it and
+binds on request.
 """
 
 from __future__ import annotations

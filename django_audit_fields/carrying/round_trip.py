@@ -75,8 +75,9 @@ class RoundTrip(psycopg.Pipeline):
             if many:
                 params = (_Rows if isinstance(params, Sized) else _followed)(params, self._end)
             result = run(params)
-            if self.command_queue:
-                # What psycopg has queued behind the statement.
+            if self.command_queue or self.pgconn.pipeline_status != NO_PIPELINE:
+                # What psycopg has queued behind the statement, or the end of rows that a cursor
+                # class has made another list of.
                 with connection.lock:
                     connection.wait(self._send_and_read_gen())
         except BaseException as error:

@@ -15,6 +15,8 @@ from .wire import IDLE
 def bind_actor(using: str = "default") -> None:
     """Put the current actor into `app.current_user` until this transaction ends.
 
+    With a trail also what `audit_context` tells into `app.audit_context`.
+
     For what no execute wrapper sees, `cursor.copy()` and `cursor.callproc()`, and for a SELECT of
     a function that writes. Call it again after every change of actor.
     Raises TransactionManagementError outside a transaction: the value would be gone before the

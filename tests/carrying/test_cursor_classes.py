@@ -31,6 +31,13 @@ class Counting(psycopg.ClientCursor):
         return super().executemany(query, params_seq, **kwargs)
 
 
+class Copying(Counting):
+    """Makes a list of its own of the rows."""
+
+    def executemany(self, query, params_seq, **kwargs):
+        return super().executemany(query, list(params_seq), **kwargs)
+
+
 class CountingOnTheServerSide(psycopg.Cursor):
     seen = Counting.seen
 
@@ -40,7 +47,7 @@ class CountingOnTheServerSide(psycopg.Cursor):
         return result
 
 
-@pytest.fixture(params=[Counting, CountingOnTheServerSide])
+@pytest.fixture(params=[Counting, Copying, CountingOnTheServerSide])
 def database(request):
     connection.ensure_connection()
     database = connections["traced"] = connection.copy(alias="traced")
