@@ -6,6 +6,8 @@ import hashlib
 import inspect
 from typing import Any
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import BaseConstraint, ForeignObjectRel, Model
 from django.db.models.signals import class_prepared
 
@@ -90,6 +92,12 @@ def default_name(model: type[Model]) -> str:
 def prepare_model(*, sender: type[Model], **kwargs: Any) -> None:
     # A migration's models carry what the migration says.
     if sender.__module__ != "__fake__":
+        if trails_of(sender) and apps.apps_ready and not apps.is_installed("django_audit_fields"):
+            # Nothing would make the schema, and the table's migration would fail for want of it.
+            raise ImproperlyConfigured(
+                f"{sender._meta.label} has an AuditTrail, and its app is not installed: "
+                "add 'django_audit_fields' to INSTALLED_APPS."
+            )
         bind_trails(sender)
     give_links_their_trail(sender)
 

@@ -4,7 +4,9 @@
 
 import pytest
 from django.core.checks import Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
+from django.test import modify_settings
 from django.test.utils import isolate_apps
 
 from django_audit_fields import checks
@@ -224,3 +226,15 @@ def test_an_unmanaged_model_is_told_which_operation_it_needs(checked):
 def test_arguments_that_mean_nothing_are_refused(arguments, error):
     with pytest.raises(error):
         AuditTrail(name="t", **arguments)
+
+
+@isolate_apps("tests.trail.trailapp")
+def test_a_project_without_the_app_is_told_at_once():
+    """Nothing would make the schema."""
+    meta = type("Meta", (Here,), {"constraints": [AuditTrail(name="t")]})
+    body = {"__module__": "tests.trail.trailapp.models", "Meta": meta}
+    with (
+        modify_settings(INSTALLED_APPS={"remove": "django_audit_fields"}),
+        pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"),
+    ):
+        type("Lost", (models.Model,), body)
