@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin
 from django.db import models
 
@@ -18,42 +17,24 @@ from .stamping import audit_names
 if TYPE_CHECKING:
     from django.contrib.admin.options import BaseModelAdmin
     from django.contrib.admin.views.main import ChangeList
-    from django.forms import BaseInlineFormSet
     from django.http import HttpRequest, HttpResponse
 
     # What a ModelAdmin and an inline have between them; a call of what only one of them has is
     # ignored as [misc] below.
     AdminBase = BaseModelAdmin[Any]
     ListBase = ChangeList
-    FormSetBase = BaseInlineFormSet[Any, Any, Any]
 else:
-    AdminBase = ListBase = FormSetBase = object
+    AdminBase = ListBase = object
 
 ORDER = ("created_at", "created_by", "updated_at", "updated_by")
 Names = Callable[[], Mapping[str, str]]
 
 
-class PersonWidget(forms.Widget):
-    """Shows the name of whom a read-only column holds."""
-
-    # Django's admin lets a widget that says so show a read-only field's value.
-    read_only = True
-
-    def __init__(self, empty: str, names: Names) -> None:
-        super().__init__()
-        self.empty, self.names = empty, names
-
-    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> Any:
-        return shown(value, self.names) if value else self.empty
-
-
-def shown(label: str, names: Names) -> str:
-    # A column that was deferred is not among those that were asked for together.
-    return names().get(label) or name_of(label)
-
-
 class PersonColumn:
-    """A column of a list, as Django calls it: titled as the field, sorted by name."""
+    """A column as a callable that Django shows: titled as the field is, sorted by name."""
+
+    # A template shows its name, and does not call it.
+    do_not_call_in_templates = True
 
     def __init__(self, column: str, model: type[models.Model], empty: str, names: Names) -> None:
         field: Any = model._meta.get_field(column)
@@ -62,9 +43,38 @@ class PersonColumn:
         self.admin_order_field = name_expression(column)
         self.empty, self.names = empty, names
 
+    def __str__(self) -> str:
+        return self.column
+
     def __call__(self, row: models.Model) -> str:
         label = getattr(row, self.column)
-        return shown(label, self.names) if label else self.empty
+        # What was deferred is not among those that were asked for together.
+        return (self.names().get(label) or name_of(label)) if label else self.empty
+
+
+def person_columns(model_admin: Any, rows: Callable[[], Iterable[Any]]) -> dict[str, PersonColumn]:
+    """What stands for each of the two columns, for rows that are shown together."""
+    empty, model = model_admin.get_empty_value_display(), model_admin.model
+    names = functools.cache(lambda: prefetch(rows()))
+    columns = label_columns(model)
+    return {column: PersonColumn(column, model, empty, names) for column in columns}
+
+
+def show_people(page: Any, model_admin: Any, rows: Callable[[], Iterable[Any]]) -> None:
+    """Let a form, or the forms of an inline, show names where the two columns are read-only."""
+    columns = person_columns(model_admin, rows)
+    people = {name: columns[name] for name in columns if name in page.readonly_fields}
+
+    def shown(field: Any) -> Any:
+        if isinstance(field, (list, tuple)):
+            return tuple(map(shown, field))
+        return people.get(field, field) if isinstance(field, str) else field
+
+    page.fieldsets = [
+        (title, {**options, "fields": [shown(field) for field in options["fields"]]})
+        for title, options in page.fieldsets
+    ]
+    page.readonly_fields = [*page.readonly_fields, *people.values()]
 
 
 class PeopleInList(ListBase):
@@ -81,31 +91,10 @@ class PeopleInList(ListBase):
 
     @functools.cached_property
     def _people(self) -> dict[str, PersonColumn]:
-        empty = self.model_admin.get_empty_value_display()
-        names = functools.cache(lambda: prefetch(self.result_list))
-        columns = label_columns(self.model)
-        return {name: PersonColumn(name, self.model, empty, names) for name in columns}
+        return person_columns(self.model_admin, lambda: self.result_list)
 
     def get_ordering_field(self, field_name: Any) -> Any:
         return super().get_ordering_field(self._shown_as(field_name))
-
-
-class PeopleInFormSet(FormSetBase):
-    """The forms of an inline, whose people are asked for in one query."""
-
-    audit_empty: str
-
-    def add_fields(self, form: Any, index: int | None) -> None:
-        super().add_fields(form, index)
-        people = person_fields(type(form.instance), self.audit_empty, self._names)
-        form.fields.update({**people, **form.fields})
-
-    def _names(self) -> Mapping[str, str]:
-        return self._people
-
-    @functools.cached_property
-    def _people(self) -> Mapping[str, str]:
-        return prefetch(self.get_queryset())
 
 
 admin.FieldListFilter.register(
@@ -118,14 +107,6 @@ def label_columns(model: type[models.Model]) -> list[str]:
     return [name for name in ORDER if name in columns and name in LABEL_COLUMNS]
 
 
-def person_fields(model: type[models.Model], empty: str, names: Names) -> dict[str, forms.Field]:
-    """What shows the people of one row in a form: no input, and nothing that is saved."""
-    return {
-        column: forms.Field(required=False, disabled=True, widget=PersonWidget(empty, names))
-        for column in label_columns(model)
-    }
-
-
 class AuditAdminMixin(AdminBase):
     """For a `ModelAdmin` of an audited model, or an inline.
 
@@ -136,7 +117,8 @@ class AuditAdminMixin(AdminBase):
             search_fields = ["number", "updated_by"]
 
     The columns may stand wherever Django takes a field for display, and show people by name; the
-    names of a whole list come in one query.
+    names of a whole list come in one query. An inline needs the mixin on its parent as well, which
+    need not be audited.
     """
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -163,16 +145,14 @@ class AuditAdminMixin(AdminBase):
 
     def _show_people(self, context: dict[str, Any]) -> None:
         if page := context.get("adminform"):
-            form = page.form
-            names = functools.cache(lambda: prefetch([form.instance]))
-            people = person_fields(self.model, self.get_empty_value_display(), names)
-            # What the project has made an input stays one.
-            form.fields = {**people, **form.fields}
+            show_people(page, self, lambda: [page.form.instance])
 
-    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        formset: Any = super().get_formset(request, obj, **kwargs)  # type: ignore[misc]
-        empty = self.get_empty_value_display()
-        return type(formset.__name__, (PeopleInFormSet, formset), {"audit_empty": empty})
+    def get_inline_formsets(self, *args: Any, **kwargs: Any) -> Any:
+        pages = super().get_inline_formsets(*args, **kwargs)  # type: ignore[misc]
+        for page in pages:
+            if isinstance(page.opts, AuditAdminMixin):
+                show_people(page, page.opts, page.formset.get_queryset)
+        return pages
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         changelist = super().get_changelist(request, **kwargs)  # type: ignore[misc]
