@@ -46,11 +46,13 @@ class PastTable(BaseTable):
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         table = connection.ops.quote_name(self.table_name)
         image, names = image_sql(self.model)
+        # Django 6.1 quotes aliases, and an older one does not.
+        quote_alias = getattr(compiler, "quote_name", compiler.quote_name_unless_alias)
         sql = ROWS_SQL.format(
             schema=SCHEMA_SQL if table.count('"') == 2 else "%s",
             table=table.replace("%", "%%"),
             image=image,
-            alias=compiler.quote_name_unless_alias(self.table_alias),
+            alias=quote_alias(self.table_alias),
         )
         place = table if table.count('"') == 2 else table.split('"')[1]
         past_names = names_in_trail(self.model, connection)
