@@ -52,7 +52,9 @@ BEGIN
                         db_role, application_name, client_addr::text, transaction_id, before, after
                     )::text, 'UTF8')), ''::bytea ORDER BY id, recorded_at)) AS digest
                 FROM audit_trail.event
-                WHERE id > above AND id <= upto AND transaction_id >= lowest AND transaction_id < until_none
+                -- By transactions, for which there is an index; ids only say which server's transactions.
+                WHERE transaction_id >= lowest AND transaction_id < until_none
+                    AND (above = 0 OR id > above) AND (upto = 9223372036854775807 OR id <= upto)
                     AND (transaction_id < until_all OR pg_visible_in_snapshot(transaction_id::text::xid8, until))
                     AND (id > fence OR transaction_id >= since_none
                         OR (transaction_id >= since_all AND NOT pg_visible_in_snapshot(transaction_id::text::xid8, since)))
@@ -142,6 +144,10 @@ BEGIN
     new.previous := last.digest;
     new.digest := audit_trail.seal_digest(new);
     INSERT INTO audit_trail.seal SELECT new.*;
+    IF kind = 'seal' THEN
+        -- Else each later look at this range reads all that came since the last VACUUM.
+        PERFORM brin_summarize_new_values(inhrelid) FROM pg_inherits WHERE inhparent = 'audit_trail.event_transaction'::regclass;
+    END IF;
     RETURN new;
 END $chain$;
 
