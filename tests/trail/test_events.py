@@ -4,7 +4,7 @@ import pytest
 from django.db import DataError, IntegrityError, ProgrammingError, connection, transaction
 from django.test import override_settings
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, audit_context
 from tests.trail.recorded import Recorded, execute, set_context
 from tests.trail.trailapp.models import (
     Article,
@@ -412,3 +412,15 @@ def test_other_columns_come_and_go_between_writes(model):
     assert recorded()[1].after["extra"] == "new"
     assert recorded()[1].after.keys() == recorded()[3].before.keys()
     assert len(recorded()) == 1 + 3 * 5
+
+
+def test_a_reason_that_python_gives_reaches_the_event():
+    """Carried beside the actor; outside the block there is none."""
+    recorded = Recorded("trailapp_patient")
+    with acting_as("17"), audit_context(reason="corrected", on_behalf_of="patient:4711"):
+        patient = Patient.objects.create(name="A")
+    [event] = recorded()
+    assert event.actor == "17"
+    assert event.context == {"reason": "corrected", "on_behalf_of": "patient:4711"}
+    with pytest.raises(IntegrityError, match="needs a reason"), transaction.atomic():
+        patient.delete()
