@@ -571,8 +571,11 @@ def test_two_sweeps_at_once() -> None:
         parameters.pop(name, None)
     make_table("dropped")
     install("dropped", columns={"created_by": "created_by", "updated_at": "updated_at"})
+    (name,) = row(
+        "SELECT DISTINCT tgfoid::regprocedure::text FROM pg_trigger"
+        " WHERE tgrelid = 'dropped'::regclass AND NOT tgisinternal"
+    )
     execute("DROP TABLE dropped")
-    (name,) = rows("SELECT oid::regprocedure::text FROM pg_proc WHERE proname LIKE '%%d_at_%%'")[-1]
     with (
         psycopg.connect(**parameters) as first,
         psycopg.connect(**parameters, autocommit=True) as second,
