@@ -158,7 +158,6 @@ def test_a_trail_that_asks_for_a_reason_asks_a_revert_as_well():
         event.revert()
 
 
-@pytest.mark.xfail(strict=False, reason="Recorded where the context is carried.")
 def test_the_reason_is_recorded():
     order = Order.objects.create()
     assert order.trail.get().revert(reason="missed").reason == "missed"
