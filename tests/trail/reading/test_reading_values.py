@@ -152,3 +152,11 @@ class pretending:  # noqa: N801  # reads as a state
 
     def __exit__(self, *error):
         self.patch.undo()
+
+
+def test_a_number_keeps_digits_that_no_float_has():
+    exact = Decimal("12345678901234567890.0123456789")
+    row = Everything.objects.create(numeric=exact, numbers=[Decimal("80.100")])
+    then = row.trail.get().instance()
+    assert then.numeric == exact
+    assert str(then.numbers) == "[Decimal('80.100')]"
