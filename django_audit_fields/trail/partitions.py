@@ -27,7 +27,8 @@ YEARS_QUERY: Final = """
 """
 STRAY_YEARS_QUERY: Final = """
     SELECT DISTINCT extract(year FROM recorded_at AT TIME ZONE 'UTC')::int
-    FROM audit_trail.event_default ORDER BY 1
+    FROM audit_trail.event_default
+    WHERE recorded_at >= '1000-01-01+00' AND recorded_at < '9999-01-01+00' ORDER BY 1
 """
 OWNED_QUERY: Final = """
     SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class

@@ -50,6 +50,21 @@ def test_an_edit_of_each_column_is_found(column):
     assert ("deleted" if column == "transaction_id" else "altered") in problem
 
 
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "0044-03-15 BC"])
+def test_a_time_that_is_none_is_found(moment):
+    """It does not keep the seals from being verified, nor the next one from being made."""
+    sealed_invoices(3)
+    with tampering():
+        execute(
+            "UPDATE audit_trail.event SET recorded_at = %s"
+            " WHERE id = (SELECT min(id) FROM audit_trail.event)",
+            [moment],
+        )
+    assert {number for number, _ in broken()} == {1}
+    sealed_invoices(1)
+    assert {number for number, _ in broken()} == {1}
+
+
 def tamper(kind, ids, number, choice):
     """Do it to the range of seal `number`; answers the seals that have to be found."""
     own = ids[number]
