@@ -162,3 +162,15 @@ def test_a_page_asks_for_names_a_constant_number_of_times(client, serve):
             ItemFactory()
         counts.append(queries())
     assert counts[1:] == [counts[1]] * 7
+
+
+def test_a_list_asks_once_without_the_middleware_too(client, serve, settings):
+    """What was found for one cell is there for the next, also where no request keeps it."""
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "audit" not in name]
+    serve(list_display=["name", "created_by", "updated_by"])
+    for number in range(4):
+        with acting_as(User.objects.create_user(f"user{number}")):
+            ItemFactory()
+    with CaptureQueriesContext(connection) as captured:
+        page_of(client)
+    assert len([query for query in captured if '"auth_user"."id" IN' in query["sql"]]) == 1
