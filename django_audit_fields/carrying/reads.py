@@ -10,19 +10,21 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from ..conf import audit_settings
+
 _COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
 
 
-def may_read_user(sql: Any, *, is_due: bool) -> bool:
+def may_read_user(sql: Any) -> bool:
     """Not for what may be reading the user at this moment: Django would load it twice.
 
     Without `CARRY_READS` that is whatever surely selects columns, as the ORM does, and calls no
-    function first. With it (`is_due`) a row's policy waits for the name, so only what reads users
-    and sessions goes without.
+    function first. With it a row's policy waits for the name, so only what reads users and sessions
+    goes without.
     """
     if not isinstance(sql, str):
         return True
-    if is_due:
+    if audit_settings().carry_reads:
         return not any(table in sql for table in _tables_of_users())
     return _COLUMNS_FIRST.match(sql) is None
 
