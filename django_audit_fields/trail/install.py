@@ -68,7 +68,8 @@ def installed_release(connection: BaseDatabaseWrapper) -> int | None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace"
-            " WHERE nspname = %s AND pg_catalog.to_regclass('audit_trail.event') IS NOT NULL",
+            " WHERE nspname = %s AND EXISTS (SELECT FROM pg_catalog.pg_class"
+            " WHERE relnamespace = pg_namespace.oid AND relname = 'event')",
             [SCHEMA],
         )
         row = cursor.fetchone()

@@ -15,6 +15,7 @@ from .installed import (
     TrailDifference,
     installed_triggers,
     is_hardened,
+    may_look_inside,
     partitions_of,
     rows,
     sql_of,
@@ -43,7 +44,7 @@ def carry_out_repairs(connection: BaseDatabaseWrapper) -> Iterator[str]:
         yield "the schema is missing: run migrate"
         return
     # What hardening has taken out of this role's hands is for `audit_trail harden`.
-    if release <= RELEASE and not is_hardened(connection):
+    if release <= RELEASE and may_look_inside(connection) and not is_hardened(connection):
         yield from attempt(connection, schema_repairs(connection))
     for table in expected_tables(connection):
         yield from attempt(connection, table_repairs(connection, table))

@@ -308,3 +308,13 @@ def test_many_tables_are_looked_at_in_as_many_queries_as_few():
     with CaptureQueriesContext(connection) as many:
         assert len(trail_differences(connection)) == 40
     assert len(many) == len(few)
+
+
+def test_a_role_without_a_right_in_the_trail_may_check():
+    """As the application's own role has none: its checks go on."""
+    execute(f'ALTER TABLE {TABLE} DISABLE TRIGGER "!audit_trail"')
+    execute("CREATE ROLE trail_checker")
+    execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO trail_checker")
+    execute("SET LOCAL ROLE trail_checker")
+    assert found() == [f"public.{TABLE}: trigger !audit_trail is disabled"]
+    execute("RESET ROLE")
