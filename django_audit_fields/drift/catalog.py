@@ -217,6 +217,14 @@ def differences(connection: BaseDatabaseWrapper) -> list[Difference]:
     return [difference for entry in coverage(connection) for difference in entry.differences]
 
 
+#: `ALWAYS` is a fault as well: a subscriber would stamp over what the publisher's rows carry.
+SWITCHED: Final = {
+    "D": "is disabled",
+    "R": "fires for replicated rows only (ENABLE REPLICA)",
+    "A": "fires for replicated rows, too (ENABLE ALWAYS)",
+}
+
+
 def trigger_differences(
     catalog: Catalog, table: Table, stamping: Stamping | None
 ) -> Iterator[Difference]:
@@ -231,11 +239,11 @@ def trigger_differences(
         if trigger is None:
             yield difference("missing", f"trigger {name} is missing")
             continue
-        if not trigger.is_enabled:
-            yield difference("disabled", f"trigger {name} is disabled")
-        for schema, partition in trigger.disabled_on:
+        if trigger.switch != "O":
+            yield difference("disabled", f"trigger {name} {SWITCHED[trigger.switch]}")
+        for (schema, partition), switch in trigger.switched_on:
             yield difference(
-                "disabled", f"trigger {name} is disabled on partition {schema}.{partition}"
+                "disabled", f"trigger {name} {SWITCHED[switch]} on partition {schema}.{partition}"
             )
         function = catalog.functions.get(trigger.function)
         if (

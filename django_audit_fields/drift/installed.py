@@ -29,7 +29,7 @@ from .tables import InstalledFunction, InstalledTrigger, Table
 TRIGGERS_QUERY: Final = r"""
     SELECT pg_trigger.oid, tgparentid, relation.oid, home.nspname, relation.relname,
         pg_catalog.pg_table_is_visible(relation.oid), relkind = 'p' OR relispartition,
-        tgname, tgtype, tgattr::text <> '', tgenabled IN ('O', 'A'),
+        tgname, tgtype, tgattr::text <> '', tgenabled::text,
         CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
         pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'), tgfoid,
         CASE WHEN tgparentid = 0 THEN ARRAY(
@@ -66,7 +66,7 @@ class TriggerRow(NamedTuple):
     name: str
     type: int
     is_partial: bool
-    is_enabled: bool
+    switch: str
     definition: str
     comment: str | None
     function: int
@@ -168,7 +168,7 @@ class Catalog:
                     row.name,
                     row.type,
                     row.is_partial,
-                    row.is_enabled,
+                    row.switch,
                     row.definition,
                     row.comment,
                     row.function,
@@ -181,10 +181,10 @@ class Catalog:
             if not row.parent or root.parent:
                 continue
             self.owners[row.table] = root.table
-            # A partition's copy can be switched off by itself.
-            if not row.is_enabled:
+            # A partition's copy can be switched by itself.
+            if row.switch != "O":
                 trigger = self.tables[root.table].triggers[root.name]
-                trigger.disabled_on.append((row.schema, row.table_name))
+                trigger.switched_on.append(((row.schema, row.table_name), row.switch))
 
     def table(
         self, oid: int, schema: str, name: str, is_visible: bool, is_partitioned: bool
@@ -243,7 +243,7 @@ class Catalog:
         for name in (INSERT_TRIGGER, UPDATE_TRIGGER):
             trigger = table.triggers.get(name)
             function = self.functions.get(trigger.function) if trigger else None
-            fires = trigger and trigger.is_enabled and function and function.is_ours
+            fires = trigger and trigger.switch in "OA" and function and function.is_ours
             in_force[EVENTS[name]] = Rules.told_by(trigger.arguments) if trigger and fires else None
         return in_force
 

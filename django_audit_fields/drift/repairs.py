@@ -34,8 +34,8 @@ def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str
     if entry.stamping is not None:
         yield str(install_sql(quote_literal(table.sql), entry.stamping))
     for trigger in table.triggers.values():
-        places = [table.sql] if not trigger.is_enabled else []
-        places += [".".join(map(quote_identifier, place)) for place in trigger.disabled_on]
+        places = [table.sql] if trigger.switch != "O" else []
+        places += [".".join(map(quote_identifier, place)) for place, _ in trigger.switched_on]
         if trigger.name in table.trigger_names:
             for place in places:
                 yield f"ALTER TABLE {place} ENABLE TRIGGER {quote_identifier(trigger.name)}"

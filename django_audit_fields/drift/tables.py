@@ -23,13 +23,14 @@ class InstalledTrigger:
     name: str
     type: int
     is_partial: bool
-    is_enabled: bool
+    #: When it fires, as `pg_trigger.tgenabled` has it: "O" as it was made.
+    switch: str
     definition: str
     comment: str | None
     function: int
     arguments: tuple[str, ...] = ()
-    #: Partitions on which the trigger was switched off, by schema and name.
-    disabled_on: list[tuple[str, str]] = field(default_factory=list)
+    #: Partitions on which it was switched by itself, by schema and name, and to what.
+    switched_on: list[tuple[tuple[str, str], str]] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any] | None:
         """What the comment says, None when it was lost, as a dump without comments loses it."""

@@ -466,6 +466,27 @@ def test_a_release_leaves_switched_off_what_somebody_switched_off() -> None:
     assert differences(connection) == []
 
 
+@pytest.mark.parametrize("place", ["switched", "switched_1"])
+@pytest.mark.parametrize("switch", ["DISABLE", "ENABLE REPLICA", "ENABLE ALWAYS"])
+def test_a_trigger_that_was_switched_is_found_and_put_back(switch: str, place: str) -> None:
+    """On the table and on one partition; ALWAYS would stamp rows that a publisher has stamped."""
+    make_table("switched", suffix="PARTITION BY RANGE (id)")
+    execute("CREATE TABLE switched_1 PARTITION OF switched FOR VALUES FROM (0) TO (10)")
+    install("switched")
+    assert differences(connection) == []
+    execute(f'ALTER TABLE ONLY {place} {switch} TRIGGER "{INSERT}"')
+    words = "is disabled" if switch == "DISABLE" else f"({switch})"
+    found = [(entry.kind, words in str(entry)) for entry in differences(connection)]
+    assert found == [("disabled", True)]
+    repair(connection)
+    assert differences(connection) == []
+    switches = rows(
+        "SELECT DISTINCT tgenabled FROM pg_trigger "
+        "WHERE tgrelid::regclass::text IN ('switched', 'switched_1')"
+    )
+    assert switches == [("O",)]
+
+
 def test_dropping_unused_functions_reaches_every_schema() -> None:
     """A tenant's functions go with its last table, the others' stay."""
     make_tenant("one")
