@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate, pre_migrate, pre_save
 
 from .actors import connect as connect_crum
 from .carrying import carry_on_new_connection, carry_on_open_connections
-from .drift import drop_unused_functions
+from .drift import finish_migrate
 from .trail import install_before_migrate, maintain_after_migrate
 
 
@@ -33,7 +33,7 @@ class AuditFieldsConfig(AppConfig):
             dispatch_uid="django_audit_fields.install_before_migrate",
         )
         post_migrate.connect(
-            drop_unused_functions,
+            finish_migrate,
             sender=self,
             dispatch_uid="django_audit_fields.drop_unused_functions",
         )

@@ -15,7 +15,16 @@ from django.db.migrations.operations.base import Operation
 
 from .conf import NOBODY_MODES
 from .trail import AuditTrailOperation
-from .triggers import ROLES, Stamping, install_sql, quote_identifier, quote_literal, remove_sql
+from .triggers import (
+    ROLES,
+    TRIGGER_NAMES,
+    Stamping,
+    examine_table,
+    install_sql,
+    own_triggers,
+    quote_identifier,
+    remove_sql,
+)
 
 
 class AuditTriggersOperation(Operation):
@@ -94,9 +103,9 @@ class AuditTriggersOperation(Operation):
         return Stamping.of(self.columns, strict=self.strict, nobody=self.nobody)
 
     @property
-    def table_literal(self) -> str:
+    def quoted_table(self) -> str:
         names = (self.table,) if self.schema is None else (self.schema, self.table)
-        return quote_literal(".".join(map(quote_identifier, names)))
+        return ".".join(map(quote_identifier, names))
 
     def state_forwards(self, app_label: str, state: Any) -> None:
         """No model changes."""
@@ -127,10 +136,18 @@ class AuditTriggersOperation(Operation):
             connection.alias, app_label
         ):
             return
+        table = self.quoted_table
         if installs:
-            sql = str(install_sql(self.table_literal, self.stamping, checks_columns=True))
+            schema, partitions = self.schema, False
+            # What is only printed asks nothing of a database.
+            if not schema_editor.collect_sql:
+                schema, partitions = examine_table(connection, table, self.columns)
+            sql = install_sql(table, self.stamping.for_partitions(partitions), schema=schema)
         else:
-            sql = remove_sql(self.table_literal)
+            own = TRIGGER_NAMES if schema_editor.collect_sql else own_triggers(connection, table)
+            sql = remove_sql(table, triggers=own)
+        if not sql:
+            return
         schema_editor.execute(sql, params=None)
 
 

@@ -9,8 +9,8 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connection, connections, models, router
 
-from ..drift import coverage, models_of_migrations, table_names, tables_of_migrations
-from ..triggers import ROLES, audit_fields_of
+from ..drift import coverage, models_of_migrations, tables_of_migrations
+from ..triggers import ROLES, audit_fields_of, table_names
 from .models import audited_models
 
 

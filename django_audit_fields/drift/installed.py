@@ -5,6 +5,7 @@ Reads the whole database in a constant number of queries, whatever the search pa
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,19 +18,20 @@ from ..triggers import (
     FUNCTION_MARK,
     FUNCTION_PREFIX,
     INSERT_TRIGGER,
+    OBSOLETE_TRIGGERS,
     ROLES,
     TRIGGER_NAMES,
     UPDATE_TRIGGER,
     Rules,
     Stamping,
 )
-from .tables import InstalledFunction, InstalledTrigger, Table
+from .tables import Column, InstalledFunction, InstalledTrigger, Table
 
 #: An argument may hold any text, so they are taken from the list and not from the definition.
 TRIGGERS_QUERY: Final = r"""
     SELECT pg_trigger.oid, tgparentid, relation.oid, home.nspname, relation.relname,
         pg_catalog.pg_table_is_visible(relation.oid), relkind = 'p' OR relispartition,
-        tgname, tgtype, tgattr::text <> '', tgenabled::text,
+        tgname, tgtype, tgattr::text <> '', tgenabled,
         CASE WHEN tgparentid = 0 THEN pg_catalog.pg_get_triggerdef(pg_trigger.oid) END,
         pg_catalog.obj_description(pg_trigger.oid, 'pg_trigger'), tgfoid,
         CASE WHEN tgparentid = 0 THEN ARRAY(
@@ -66,7 +68,7 @@ class TriggerRow(NamedTuple):
     name: str
     type: int
     is_partial: bool
-    switch: str
+    firing: str
     definition: str
     comment: str | None
     function: int
@@ -102,17 +104,23 @@ MIGRATED_SCHEMAS_QUERY: Final = """
 """
 
 COLUMNS_QUERY: Final = """
-    SELECT relation.oid, nspname, relname, pg_catalog.pg_table_is_visible(relation.oid),
-        relkind = 'p' OR relispartition, attname, pg_catalog.pg_get_expr(adbin, adrelid)
+    SELECT relation.oid, home.nspname, relname, pg_catalog.pg_table_is_visible(relation.oid),
+        relkind = 'p' OR relispartition, attname, pg_catalog.pg_get_expr(adbin, adrelid),
+        pg_catalog.format_type(atttypid, atttypmod) || CASE WHEN attcollation <> typcollation
+            THEN pg_catalog.format(' COLLATE %%I.%%I', collation_home.nspname, collname) ELSE '' END
     FROM pg_catalog.pg_attribute
+    JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
+    LEFT JOIN pg_catalog.pg_collation ON pg_collation.oid = attcollation
+    LEFT JOIN pg_catalog.pg_namespace collation_home ON collation_home.oid = collnamespace
     JOIN pg_catalog.pg_class relation ON relation.oid = attrelid
-    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+    JOIN pg_catalog.pg_namespace home ON home.oid = relnamespace
     LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped
         AND (NOT relispartition OR relation.oid = ANY(%(tables)s::bigint[]))
         AND attname = ANY(%(names)s)
-        AND nspname <> 'information_schema' AND NOT pg_catalog.starts_with(nspname, 'pg_')
-    ORDER BY nspname, relname
+        AND home.nspname <> 'information_schema'
+        AND NOT pg_catalog.starts_with(home.nspname, 'pg_')
+    ORDER BY home.nspname, relname
 """
 
 
@@ -152,7 +160,7 @@ class Catalog:
                 TriggerRow._make,
                 self.rows(
                     TRIGGERS_QUERY,
-                    names=list(TRIGGER_NAMES),
+                    names=[*TRIGGER_NAMES, *OBSOLETE_TRIGGERS],
                     prefix=FUNCTION_PREFIX,
                     mark=FUNCTION_MARK,
                 ),
@@ -168,7 +176,7 @@ class Catalog:
                     row.name,
                     row.type,
                     row.is_partial,
-                    row.switch,
+                    row.firing,
                     row.definition,
                     row.comment,
                     row.function,
@@ -182,9 +190,9 @@ class Catalog:
                 continue
             self.owners[row.table] = root.table
             # A partition's copy can be switched by itself.
-            if row.switch != "O":
-                trigger = self.tables[root.table].triggers[root.name]
-                trigger.switched_on.append(((row.schema, row.table_name), row.switch))
+            trigger = self.tables[root.table].triggers[root.name]
+            if row.firing != trigger.firing:
+                trigger.switched_on.append(((row.schema, row.table_name), row.firing))
 
     def table(
         self, oid: int, schema: str, name: str, is_visible: bool, is_partitioned: bool
@@ -196,7 +204,7 @@ class Catalog:
             LATER_TRIGGERS_QUERY,
             tables=[*self.tables, *self.owners],
             ours=INSERT_TRIGGER,
-            names=list(TRIGGER_NAMES),
+            names=[*TRIGGER_NAMES, *OBSOLETE_TRIGGERS],
         )
         for oid, name, *place in rows:
             table = self.tables[oid] if oid in self.tables else self.tables[self.owners[oid]]
@@ -205,8 +213,8 @@ class Catalog:
 
     def read_columns(self, names: Sequence[str]) -> None:
         rows = self.rows(COLUMNS_QUERY, names=list(names), tables=list(self.tables))
-        for *place, column, default in rows:
-            self.table(*place).columns[column] = default
+        for *place, column, default, kind in rows:
+            self.table(*place).columns[column] = Column(default, kind)
 
     def migrated_schemas(self) -> set[str]:
         """Those that were migrated: with a function of ours, or with a default and migrations.
@@ -218,12 +226,26 @@ class Catalog:
         stamping = {
             table.schema
             for table in self.tables.values()
-            if any(ACTOR_VARIABLE in (default or "") for default in table.columns.values())
+            if any(ACTOR_VARIABLE in (column.default or "") for column in table.columns.values())
         }
         with_functions = {
             function.schema for function in self.functions.values() if function.is_ours
         }
         return with_functions | recording & stamping
+
+    def function_of(self, table: Table, stamping: Stamping) -> str | None:
+        """The function that a table's triggers should call, as SQL names it; None: not there.
+
+        Where a migration has made it in another schema than the table's, it is that one.
+        """
+        called = [trigger.function for trigger in table.triggers.values()]
+        for function in [self.functions[oid] for oid in called if oid in self.functions]:
+            if function.name == stamping.function_name:
+                return function.sql
+        for function in self.functions.values():
+            if (function.schema, function.name) == (table.schema, stamping.function_name):
+                return function.sql
+        return None
 
     def told_columns(self, table: Table) -> dict[str, str] | None:
         """The columns that the triggers on a table say they fill."""
@@ -243,7 +265,7 @@ class Catalog:
         for name in (INSERT_TRIGGER, UPDATE_TRIGGER):
             trigger = table.triggers.get(name)
             function = self.functions.get(trigger.function) if trigger else None
-            fires = trigger and trigger.switch in "OA" and function and function.is_ours
+            fires = trigger and trigger.is_enabled and function and function.is_ours
             in_force[EVENTS[name]] = Rules.told_by(trigger.arguments) if trigger and fires else None
         return in_force
 
@@ -269,7 +291,8 @@ class Catalog:
         if columns is None:
             return None
         strict, nobody = self.own_rules(table)
-        return Stamping.of(columns, strict=strict, nobody=nobody)
+        stamping = Stamping.of(columns, strict=strict, nobody=nobody)
+        return stamping.for_partitions(table.is_partitioned)
 
     def present_stamping(self, table: Table) -> Stamping | None:
         """What they were made for: the same, under the settings of that time."""
@@ -278,11 +301,6 @@ class Catalog:
         if stamping is None or len(arguments) < 3:
             return stamping
         fallback, nobody, strict, *_ = arguments
-        return Stamping(
-            columns=stamping.columns,
-            fallback=fallback,
-            nobody=nobody,
-            strict=strict == "strict",
-            own_nobody=stamping.own_nobody,
-            own_strict=stamping.own_strict,
+        return dataclasses.replace(
+            stamping, fallback=fallback, nobody=nobody, strict=strict == "strict"
         )

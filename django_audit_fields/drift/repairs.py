@@ -13,36 +13,33 @@ from psycopg import errors
 from ..triggers import (
     FUNCTION_MARK,
     FUNCTION_PREFIX,
+    PARTITIONS_ENDING,
     TRIGGER_NAMES,
     Stamping,
-    drop_unused_functions_sql,
+    drop_sql,
     install_sql,
     quote_identifier,
-    quote_literal,
 )
-from .catalog import CompiledDefaults, Coverage, coverage, stamped_defaults
+from .catalog import Coverage, coverage
 from .installed import Catalog
 from .tables import Table
 
 
-def repair_sql(connection: BaseDatabaseWrapper, entry: Coverage) -> Iterator[str]:
+def repair_sql(entry: Coverage) -> Iterator[str]:
     """The statements that make a table what the code would install."""
     table = entry.table
     for trigger in table.triggers.values():
-        if trigger.name not in table.trigger_names:
+        if trigger.name not in TRIGGER_NAMES:
             yield f"DROP TRIGGER {quote_identifier(trigger.name)} ON {table.sql}"
     if entry.stamping is not None:
-        yield str(install_sql(quote_literal(table.sql), entry.stamping))
+        defaults = entry.defaults
+        yield install_sql(table.sql, entry.stamping, schema=table.schema, defaults=defaults)
     for trigger in table.triggers.values():
-        places = [table.sql] if trigger.switch != "O" else []
+        places = [table.sql] if trigger.firing != "O" else []
         places += [".".join(map(quote_identifier, place)) for place, _ in trigger.switched_on]
-        if trigger.name in table.trigger_names:
+        if trigger.name in TRIGGER_NAMES:
             for place in places:
                 yield f"ALTER TABLE {place} ENABLE TRIGGER {quote_identifier(trigger.name)}"
-    for column, default in stamped_defaults(table, entry, CompiledDefaults(connection)).items():
-        yield (
-            f"ALTER TABLE {table.sql} ALTER COLUMN {quote_identifier(column)} SET DEFAULT {default}"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ def repair_table(connection: BaseDatabaseWrapper, entry: Coverage) -> Repair:
     try:
         # Table by table, so that no lock is held longer than its repair takes.
         with connection.schema_editor() as editor:
-            for statement in repair_sql(connection, entry):
+            for statement in repair_sql(entry):
                 editor.execute(statement, params=None)
     except DatabaseError as error:
         # Another table may be another role's, or free of locks; a lost connection is lost for all.
@@ -155,17 +152,23 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
             continue
         if not {column for _, column in stamping.columns} <= set(table.columns):
             continue  # renamed past the triggers: for people to put right, and no reason to stop
-        try:
-            with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                cursor.execute(SWITCHES_QUERY, {"table": table.sql, "names": list(TRIGGER_NAMES)})
-                switches = list(cursor.fetchall())
-                cursor.execute(str(install_sql(quote_literal(table.sql), stamping)))
-                for place, name, switch in switches:
-                    trigger = quote_identifier(name)
-                    cursor.execute(f"ALTER TABLE ONLY {place} {SWITCHES[switch]} TRIGGER {trigger}")
-        except DatabaseError as error:
-            if not isinstance(error.__cause__, errors.InsufficientPrivilege):
-                raise
+        reinstall_table(connection, table, stamping)
+
+
+def reinstall_table(connection: BaseDatabaseWrapper, table: Table, stamping: Stamping) -> None:
+    """Make the triggers anew, and have them fire as they did. Another owner's are left alone."""
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(SWITCHES_QUERY, {"table": table.sql, "names": list(TRIGGER_NAMES)})
+            switches = list(cursor.fetchall())
+            cursor.execute("\n".join(drop_sql(table.sql)))
+            cursor.execute(install_sql(table.sql, stamping, schema=table.schema))
+            for place, name, switch in switches:
+                trigger = quote_identifier(name)
+                cursor.execute(f"ALTER TABLE ONLY {place} {SWITCHES[switch]} TRIGGER {trigger}")
+    except DatabaseError as error:
+        if not isinstance(error.__cause__, errors.InsufficientPrivilege):
+            raise
 
 
 def is_outdated(catalog: Catalog, table: Table, stamping: Stamping) -> bool:
@@ -178,13 +181,72 @@ def is_outdated(catalog: Catalog, table: Table, stamping: Stamping) -> bool:
         for function in functions
     ) or any(
         name not in table.triggers or table.triggers[name].comment != stamping.comment
-        for name in table.trigger_names
+        for name in TRIGGER_NAMES
     )
 
 
-def drop_unused_functions(*, using: str, **kwargs: Any) -> None:
-    """After `migrate`: dropping a table takes its triggers along and leaves their functions."""
+#: Functions of ours, in whatever schema, that no trigger uses.
+UNUSED_QUERY: Final = """
+    SELECT pg_proc.oid::pg_catalog.regprocedure::text FROM pg_catalog.pg_proc
+    WHERE pronargs = 0 AND pg_catalog.starts_with(proname, %(prefix)s)
+        AND pg_catalog.strpos(prosrc, %(mark)s) > 0 AND pg_catalog.pg_has_role(proowner, 'USAGE')
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgfoid = pg_proc.oid)
+"""
+
+
+def finish_migrate(*, using: str, **kwargs: Any) -> None:
+    """Receive `post_migrate`: what no single migration can know, or do."""
     connection = connections[using]
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(drop_unused_functions_sql())
+        give_partitions_their_function(connection)
+        drop_unused_functions(connection)
+
+
+def drop_unused_functions(connection: BaseDatabaseWrapper) -> None:
+    """Dropping a table takes its triggers along and leaves their functions."""
+    with connection.cursor() as cursor:
+        cursor.execute(UNUSED_QUERY, {"prefix": FUNCTION_PREFIX, "mark": FUNCTION_MARK})
+        for (function,) in cursor.fetchall():
+            try:
+                with transaction.atomic(using=connection.alias):
+                    cursor.execute(f"DROP FUNCTION {function}")
+            except DatabaseError as error:
+                # Used in a way that pg_trigger does not show, or dropped by another migration.
+                if not isinstance(error.__cause__, KEPT):
+                    raise
+
+
+KEPT: Final[tuple[type[Any], ...]] = (errors.DependentObjectsStillExist, errors.UndefinedFunction)
+
+#: Tables that have partitions, or are one, and triggers of their own that take them for others;
+#: and the other way round, once a partition was detached.
+MISTAKEN_QUERY: Final = """
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger
+        JOIN pg_catalog.pg_class ON pg_class.oid = tgrelid
+        JOIN pg_catalog.pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgparentid = 0 AND tgname = ANY(%(names)s)
+            AND pg_catalog.starts_with(proname, %(prefix)s)
+            AND (relkind = 'p' OR relispartition)
+                <> (pg_catalog.strpos(proname, %(ending)s) > 0))
+"""
+
+
+def give_partitions_their_function(connection: BaseDatabaseWrapper) -> None:
+    """A model's migration cannot know whether its table will be partitioned."""
+    with connection.cursor() as cursor:
+        parameters = {"prefix": FUNCTION_PREFIX, "ending": PARTITIONS_ENDING}
+        cursor.execute(MISTAKEN_QUERY, {"names": list(TRIGGER_NAMES), **parameters})
+        (is_mistaken,) = cursor.fetchone()
+    if not is_mistaken:
+        return
+    catalog = Catalog(connection)
+    for table in catalog.tables.values():
+        stamping = catalog.present_stamping(table) if table.triggers else None
+        functions = {
+            catalog.functions[trigger.function].name
+            for trigger in table.triggers.values()
+            if trigger.function in catalog.functions
+        }
+        if stamping is not None and functions != {stamping.function_name}:
+            reinstall_table(connection, table, stamping)

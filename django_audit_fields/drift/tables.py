@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..triggers import (
     FUNCTION_MARK,
-    MOVE_TRIGGER,
+    PARTITIONS_ENDING,
     ROLES,
     SHARED_FUNCTIONS,
-    TRIGGER_NAMES,
     quote_identifier,
 )
 
@@ -23,14 +22,18 @@ class InstalledTrigger:
     name: str
     type: int
     is_partial: bool
-    #: When it fires, as `pg_trigger.tgenabled` has it: "O" as it was made.
-    switch: str
+    #: As `pg_trigger.tgenabled` has it: O as made, D disabled, R for replicas, A always.
+    firing: str
     definition: str
     comment: str | None
     function: int
     arguments: tuple[str, ...] = ()
-    #: Partitions on which it was switched by itself, by schema and name, and to what.
+    #: Partitions on which the trigger fires otherwise than made, by schema and name, and how.
     switched_on: list[tuple[tuple[str, str], str]] = field(default_factory=list)
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.firing in ("O", "A")
 
     def facts(self) -> dict[str, Any] | None:
         """What the comment says, None when it was lost, as a dump without comments loses it."""
@@ -63,12 +66,16 @@ class InstalledFunction:
     is_owned: bool
 
     @property
+    def sql(self) -> str:
+        return f"{quote_identifier(self.schema)}.{quote_identifier(self.name)}"
+
+    @property
     def is_ours(self) -> bool:
         return FUNCTION_MARK in self.body
 
     def columns(self) -> dict[str, str] | None:
         for roles, name in SHARED_FUNCTIONS.items():
-            if self.name == name:
+            if self.name in (name, name + PARTITIONS_ENDING):
                 return {role: role for role in roles}
         if found := re.search(r"^-- columns: (\{.*\})$", self.body, re.MULTILINE):
             try:
@@ -80,6 +87,13 @@ class InstalledFunction:
         return None
 
 
+class Column(NamedTuple):
+    #: As PostgreSQL prints it; None for a column without.
+    default: str | None
+    #: The type with its collation, as one would write it.
+    type: str
+
+
 @dataclass(slots=True)
 class Table:
     """A table that holds audit columns or triggers of ours."""
@@ -89,17 +103,11 @@ class Table:
     is_visible: bool = False
     #: Whether it has partitions or is one: its rows may move.
     is_partitioned: bool = False
-    #: Column to the text of its default, None for one without.
-    columns: dict[str, str | None] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
     triggers: dict[str, InstalledTrigger] = field(default_factory=dict)
     #: Other people's, which may change what ours have stamped: the table or partition that has one,
     #: by schema and name, and the trigger's name.
     later_triggers: list[tuple[tuple[str, str], str]] = field(default_factory=list)
-
-    @property
-    def trigger_names(self) -> tuple[str, ...]:
-        """The triggers that it should have."""
-        return tuple(name for name in TRIGGER_NAMES if name != MOVE_TRIGGER or self.is_partitioned)
 
     @property
     def sql(self) -> str:

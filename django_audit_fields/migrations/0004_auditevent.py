@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("django_audit_fields", "0002_reinstall")]
+    dependencies = [("django_audit_fields", "0003_plain_functions")]
     operations = [
         migrations.CreateModel(
             name="AuditEvent",

@@ -16,14 +16,15 @@ from .constraint import (
     trigger_of,
 )
 from .expressions import ActorDefault
-from .quoting import quote_identifier, quote_literal
+from .quoting import quote_identifier, quote_literal, table_names
 from .rules import (
     EVENTS,
     FUNCTION_MARK,
     FUNCTION_PREFIX,
     INSERT_TRIGGER,
     LABEL_ROLES,
-    MOVE_TRIGGER,
+    OBSOLETE_TRIGGERS,
+    PARTITIONS_ENDING,
     ROLES,
     SHARED_FUNCTIONS,
     TIME_ROLES,
@@ -32,7 +33,8 @@ from .rules import (
     Rules,
     Stamping,
 )
-from .sql import drop_unused_functions_sql, install_sql, remove_sql
+from .sql import drop_sql, install_sql, remove_sql
+from .target import examine_table, own_triggers
 
 __all__ = [
     "EVENTS",
@@ -40,7 +42,8 @@ __all__ = [
     "FUNCTION_PREFIX",
     "INSERT_TRIGGER",
     "LABEL_ROLES",
-    "MOVE_TRIGGER",
+    "OBSOLETE_TRIGGERS",
+    "PARTITIONS_ENDING",
     "ROLES",
     "SHARED_FUNCTIONS",
     "TIME_ROLES",
@@ -53,12 +56,15 @@ __all__ = [
     "any_model_stamps_session_user",
     "attach_trigger",
     "audit_fields_of",
-    "drop_unused_functions_sql",
+    "drop_sql",
+    "examine_table",
     "install_sql",
     "label_defaults",
     "named_triggers",
+    "own_triggers",
     "quote_identifier",
     "quote_literal",
     "remove_sql",
+    "table_names",
     "trigger_of",
 ]

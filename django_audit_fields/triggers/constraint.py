@@ -13,15 +13,15 @@ from typing import Any, Final
 from django.apps import apps
 from django.core.checks import CheckMessage, Error
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.backends.ddl_references import Statement
+from django.db.backends.ddl_references import Statement, Table
 from django.db.models import BaseConstraint, Field, Model
 from django.db.models.signals import class_prepared
 
 from ..conf import NOBODY_MODES, audit_settings
 from .expressions import ActorDefault
-from .quoting import digest, shorten
+from .quoting import digest, shorten, table_names
 from .rules import LABEL_ROLES, ROLES, Stamping
-from .sql import AuditStatement, QuotedTable, install_sql, remove_sql
+from .sql import AuditStatement, install_sql, remove_sql
 
 #: Where migrations find it.
 PATH: Final = "django_audit_fields.triggers.AuditTrigger"
@@ -57,7 +57,7 @@ def audit_fields_of(model: type[Model]) -> dict[str, Field[Any, Any]]:
 def label_defaults(model: type[Model], stamping: Stamping) -> dict[str, str]:
     """Column to default, for the model's labels that have ours."""
     return {
-        str(field.column): stamping.actor_sql
+        str(field.column): stamping.default_sql
         for role, field in audit_fields_of(model).items()
         if role in LABEL_ROLES and isinstance(field.db_default, ActorDefault)
     }
@@ -115,8 +115,12 @@ class AuditTrigger(BaseConstraint):
             return AuditStatement("DO 0")
         if stamping is None or vendor != "postgresql":
             return None
-        table = QuotedTable(model._meta.db_table, schema_editor.quote_name)
-        return install_sql(table, stamping, defaults=own_defaults(model, stamping))
+        table = Table(model._meta.db_table, schema_editor.quote_name)
+        # The function goes where the table does.
+        schema, _ = table_names(str(table))
+        sql = install_sql("\0", stamping, schema=schema, defaults=own_defaults(model, stamping))
+        # The statement fills in the table last, when it runs, and reads `%` as its own.
+        return AuditStatement(sql.replace("%", "%%").replace("\0", "%(table)s"), table=table)
 
     def constraint_sql(  # type: ignore[override]
         self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor
@@ -139,10 +143,9 @@ class AuditTrigger(BaseConstraint):
             for statement in deferred
             if not (isinstance(statement, AuditStatement) and statement.references_table(table))
         ]
+        plain = dict.fromkeys(own_defaults(model, stamping), stamping.with_fallback().default_sql)
         # Django merges parameters into it, and would read a name's `%` as one of them.
-        quoted = str(QuotedTable(table, schema_editor.quote_name))
-        plain = dict.fromkeys(own_defaults(model, stamping), stamping.with_fallback().actor_sql)
-        return remove_sql(quoted, plain).replace("%", "%%")
+        return remove_sql(schema_editor.quote_name(table), plain).replace("%", "%%")
 
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """A row is never invalid: what it lacks, the trigger fills."""

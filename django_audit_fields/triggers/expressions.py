@@ -9,6 +9,7 @@ from django.db.models.expressions import Expression
 from django.utils.deconstruct import deconstructible
 
 from ..conf import ACTOR_VARIABLE, audit_settings
+from .quoting import quote_literal
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -41,4 +42,7 @@ class ActorDefault(Expression):
     ) -> tuple[str, list[str | int]]:
         # NULL before its first use in a session and '' after the transaction that set it.
         actor = f"nullif(pg_catalog.current_setting('{ACTOR_VARIABLE}', true), '')"
-        return f"coalesce({actor}, %s)", [audit_settings().fallback]
+        # Without parameters: Django would merge them into the statement that makes the table, and
+        # read a `%` in the table's name as one of them.
+        fallback = quote_literal(audit_settings().fallback, without="%")
+        return f"coalesce({actor}, {fallback})", []

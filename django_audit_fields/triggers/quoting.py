@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,10 +15,19 @@ def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def quote_literal(text: str) -> str:
+def quote_literal(text: str, *, without: str = "") -> str:
+    """`text` as a literal of SQL; the characters in `without` are written by their numbers."""
     quoted = "'" + text.replace("'", "''").replace("\\", "\\\\") + "'"
+    for character in without:
+        quoted = quoted.replace(character, f"\\x{ord(character):02x}")
     # The E form means the same whatever standard_conforming_strings says.
-    return f"E{quoted}" if "\\" in text else quoted
+    return f"E{quoted}" if "\\" in quoted else quoted
+
+
+def table_names(quoted: str) -> tuple[str | None, str]:
+    """Schema and table of `"table"` or `"schema"."table"`, as a `db_table` may have it."""
+    names = [name.replace('""', '"') for name in re.findall(r'"((?:[^"]|"")*)"', quoted)]
+    return (names[-2] if len(names) > 1 else None), names[-1]
 
 
 def operator(symbol: str) -> str:

@@ -22,23 +22,19 @@ from .quoting import (
 )
 
 #: Stands in the comments of functions and triggers; raised when their text or meaning changes.
-VERSION: Final = 2
+VERSION: Final = 3
 #: Every function's name begins like this; a function is ours only if its text says so as well.
 FUNCTION_PREFIX: Final = "audit_fields_"
-#: It is the first sentence of `sql/stamp.sql`, in every release.
+#: It is the first sentence of `stamp.sql`, in every release.
 FUNCTION_MARK: Final = "Put there by django_audit_fields;"
 
 #: BEFORE triggers fire in the order of their names, byte by byte; ours see what the others made.
 INSERT_TRIGGER: Final = "~~audit_fields_insert"
 UPDATE_TRIGGER: Final = "~~audit_fields_update"
-#: On partitioned tables and partitions only: what leaves one may be on its way to another.
-MOVE_TRIGGER: Final = "~~audit_fields_move"
-TRIGGER_NAMES: Final = (INSERT_TRIGGER, UPDATE_TRIGGER, MOVE_TRIGGER)
-EVENTS: Final[Mapping[str, str]] = {
-    INSERT_TRIGGER: "INSERT",
-    UPDATE_TRIGGER: "UPDATE",
-    MOVE_TRIGGER: "DELETE",
-}
+TRIGGER_NAMES: Final = (INSERT_TRIGGER, UPDATE_TRIGGER)
+EVENTS: Final[Mapping[str, str]] = {INSERT_TRIGGER: "INSERT", UPDATE_TRIGGER: "UPDATE"}
+#: What an older release had on partitioned tables besides.
+OBSOLETE_TRIGGERS: Final = ("~~audit_fields_move",)
 
 ROLES: Final = ("created_at", "updated_at", "created_by", "updated_by")
 TIME_ROLES: Final = ("created_at", "updated_at")
@@ -52,26 +48,8 @@ SHARED_FUNCTIONS: Final[Mapping[tuple[str, ...], str]] = {
 }
 
 
-#: Whether a trigger that is not ours has its say in a row that moves between ours: on INSERT into
-#: its new partition, or on UPDATE, after ours, in whichever partition it leaves.
-IS_CHANGED_BY_OTHERS: Final = """EXISTS (
-            SELECT FROM pg_catalog.pg_trigger
-            WHERE NOT tgisinternal AND tgenabled OPERATOR(pg_catalog.<>) 'D'
-                AND tgtype OPERATOR(pg_catalog.&) 3 OPERATOR(pg_catalog.=) 3
-                AND (tgrelid OPERATOR(pg_catalog.=) TG_RELID
-                    AND tgtype OPERATOR(pg_catalog.&) 4 OPERATOR(pg_catalog.=) 4
-                    AND tgname OPERATOR(pg_catalog.<) TG_NAME
-                OR tgname OPERATOR(pg_catalog.>) '~~audit_fields_update'
-                    AND tgtype OPERATOR(pg_catalog.&) 16 OPERATOR(pg_catalog.=) 16
-                    AND tgrelid OPERATOR(pg_catalog.=) ANY (
-                        SELECT relid FROM pg_catalog.pg_partition_tree(
-                            pg_catalog.pg_partition_root(TG_RELID))))
-        )"""
-
-
-def journey_sql(depth: str) -> str:
-    """The name of the variable in which triggers of that depth tell each other of a move."""
-    return f"pg_catalog.concat('app.audit_moved_', {depth})"
+#: At the end of the names of those that tell a row that moves to another partition from a new one.
+PARTITIONS_ENDING: Final = "_partitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +88,8 @@ class Stamping:
     #: What the model or operation says itself, None where it leaves that to the settings.
     own_nobody: str | None = None
     own_strict: bool | None = None
+    #: Whether the table has partitions or is one, so that its rows may move.
+    partitions: bool = False
 
     @classmethod
     def of(
@@ -131,26 +111,26 @@ class Stamping:
 
     @property
     def function_name(self) -> str:
+        ending = PARTITIONS_ENDING if self.partitions else ""
         if self.columns == tuple((role, role) for role in self.roles) and (
             shared := SHARED_FUNCTIONS.get(self.roles)
         ):
-            return shared
-        text = json.dumps(dict(self.columns))
+            return shared + ending
         readable = "_".join(column for _, column in self.columns)
-        ending = f"_{digest(text)}"
+        ending = f"{ending}_{digest(json.dumps(dict(self.columns)))}"
         kept = (FUNCTION_PREFIX + readable).encode()[: MAX_IDENTIFIER_BYTES - len(ending)]
         return kept.decode(errors="ignore") + ending
 
     @property
     def rules(self) -> Rules | None:
-        return Rules.told_by(self.arguments(is_partitioned=False))
+        return Rules.told_by(self.arguments)
 
-    def arguments(self, *, is_partitioned: bool) -> tuple[str, ...]:
+    @property
+    def arguments(self) -> tuple[str, ...]:
         """What the function finds in TG_ARGV; a release may append to it, never rearrange."""
-        arguments: tuple[str, ...] = ()
-        if set(self.roles) & set(LABEL_ROLES):
-            arguments = (self.fallback, self.nobody, "strict" if self.strict else "lenient")
-        return (*arguments, "partitioned") if is_partitioned else arguments
+        if not set(self.roles) & set(LABEL_ROLES):
+            return ()
+        return self.fallback, self.nobody, "strict" if self.strict else "lenient"
 
     @property
     def comment(self) -> str:
@@ -168,11 +148,11 @@ class Stamping:
 
     @property
     def function_body(self) -> str:
-        return function_body(self.columns)
+        return function_body(self.columns, self.partitions)
 
     @property
-    def actor_sql(self) -> str:
-        """Who is acting as a condition sees it: what the function would call the label."""
+    def default_sql(self) -> str:
+        """Who is acting, as the default of a column."""
         acting = f"NULLIF(pg_catalog.current_setting({quote_literal(ACTOR_VARIABLE)}, true), '')"
         match self.nobody:
             case "refuse":
@@ -181,17 +161,32 @@ class Stamping:
                 return f"COALESCE({acting}, session_user)"
         return f"COALESCE({acting}, {quote_literal(self.fallback)})"
 
+    @property
+    def label_sql(self) -> str:
+        """Who is acting, as a condition sees it: what the function would call the label.
+
+        Not NULLIF, whose operator would be looked for on the search path of whoever migrates.
+        """
+        acting = f"pg_catalog.current_setting({quote_literal(ACTOR_VARIABLE)}, true)"
+        is_acting = f"{acting} {operator('<>')} ''"
+        match self.nobody:
+            case "refuse":
+                return f"CASE WHEN {is_acting} THEN {acting} END"
+            case "session_user":
+                return f"CASE WHEN {is_acting} THEN {acting} ELSE session_user END"
+        return f"CASE WHEN {is_acting} THEN {acting} ELSE {quote_literal(self.fallback)} END"
+
     def with_fallback(self) -> Stamping:
         return replace(self, nobody="fallback")
+
+    def for_partitions(self, partitions: bool) -> Stamping:
+        return replace(self, partitions=partitions)
 
     def condition(self, event: str) -> str:
         """The `WHEN` that keeps PL/pgSQL away from rows that it would leave as they are.
 
         Few and short terms: each statement compiles it anew.
         """
-        if event == "DELETE":
-            journey = journey_sql(f"pg_catalog.pg_trigger_depth() {operator('+')} 1")
-            return f"pg_catalog.current_setting({journey}, true) {operator('<>')} ''"
         terms = self.insert_terms() if event == "INSERT" else self.update_terms()
         return f"({' AND '.join(terms)}) IS NOT TRUE"
 
@@ -209,7 +204,7 @@ class Stamping:
         # Asked once, since asking is dear.
         if len(labels) == 2:
             terms.append(f"{as_text(labels[0])} {operator('=')} {labels[1]}")
-        by_actor = [f"{as_text(label)} {operator('=')} {self.actor_sql}" for label in labels[-1:]]
+        by_actor = [f"{as_text(label)} {operator('=')} {self.label_sql}" for label in labels[-1:]]
         return [*terms, *by_actor]
 
     def update_terms(self) -> list[str]:
@@ -221,17 +216,22 @@ class Stamping:
         if "created_at" in new:
             terms.append(f"{new['created_at']} {operator('=')} {old['created_at']}")
         if "created_by" in new:
-            # An empty one is for the function, lest a move to another partition would fill it.
-            creator = f"NULLIF({as_text(new['created_by'])}, '')"
+            creator = as_text(new["created_by"])
             terms.append(f"{creator} {operator('=')} {old['created_by']}")
+            if self.partitions:
+                # An empty one is for the function, lest the INSERT of a move would fill it.
+                terms.append(f"{creator} {operator('<>')} ''")
         if "updated_by" in new:
             updater = as_text(new["updated_by"])
-            by_actor = f"{updater} {operator('=')} {self.actor_sql}"
-            changed = f"NULLIF({updater}, '') {operator('<>')} {old['updated_by']}"
-            terms.append(by_actor if self.strict else f"({changed} OR {by_actor})")
-        if self.strict and "created_by" in new:
+            by_actor = f"{updater} {operator('=')} {self.label_sql}"
+            changed = f"{updater} {operator('<>')} {old['updated_by']}"
+            if self.strict:
+                terms.append(by_actor)
+            else:
+                terms += [f"({changed} OR {by_actor})", f"{updater} {operator('<>')} ''"]
+        if self.partitions and self.strict and "created_by" in new:
             # Whoever moves another's row to another partition has to say so to its INSERT trigger.
-            mover = new.get("updated_by", self.actor_sql)
+            mover = new.get("updated_by", self.label_sql)
             terms.append(f"{as_text(new['created_by'])} {operator('=')} {mover}")
         return terms
 
@@ -246,48 +246,50 @@ def stamp_template() -> str:
 
 
 @cache
-def function_body(columns: tuple[tuple[str, str], ...]) -> str:
-    """The text of the function that stamps these columns, from `sql/stamp.sql`.
+def function_body(columns: tuple[tuple[str, str], ...], partitions: bool) -> str:
+    """The text of the function that stamps these columns, from `stamp.sql`.
 
-    There a part between `--? role …` and `--.` is kept when the table has one of these roles;
-    parts may lie in one another.
+    There a part between `--? word …` and `--.` is kept when the table has one of these roles, or
+    `partitions`; parts may lie in one another.
     """
     column = {role: quote_identifier(name) for role, name in columns}
     new = {role: f"NEW.{name}" for role, name in column.items()}
     equals = f"{BYTEWISE} {operator('=')}"
-    created = [new[role] for role in ("created_at", "created_by") if role in new]
-    has_labels = not set(column).isdisjoint(LABEL_ROLES)
-    changed_when_moved = [f"{name} IS NULL" for name in new.values()]
+    created_is_same = []
+    if "created_at" in new:
+        created_is_same.append(f"{new['created_at']} {operator('=')} OLD.{column['created_at']}")
     if "created_by" in new:
-        changed_when_moved += [
-            f"{new['created_by']} {equals} ''",
-            f"is_enforced AND ({new['created_by']} {equals} label) IS NOT TRUE",
-        ]
+        created_is_same.append(f"{new['created_by']} {equals} OLD.{column['created_by']}")
+    on_insert = f"TG_OP {operator('=')} 'INSERT'"
+    is_unnamed = []
+    if "updated_by" in new:
+        is_stamped = f"({on_insert} OR is_preserving IS NOT TRUE)"
+        is_unnamed.append(f"{new['updated_by']} IS NULL AND {is_stamped}")
+    if "created_by" in new:
+        is_new = f"{on_insert} AND is_moved IS NOT TRUE" if partitions else on_insert
+        is_unnamed.append(f"{new['created_by']} IS NULL AND {is_new}")
     moved = [
         "CAST(pg_catalog.pg_partition_root(TG_RELID) AS pg_catalog.oid)",
         "pg_catalog.statement_timestamp()",
-        *created,
+        *(new[role] for role in ("created_at", "created_by") if role in new),
     ]
     values = {
         "columns": json.dumps(dict(columns)),
         "is": equals,
-        "journey": journey_sql("pg_catalog.pg_trigger_depth()"),
-        "announced": (
-            "pg_catalog.concat_ws(' ', TG_RELID, OLD.ctid, pg_catalog.statement_timestamp(), '')"
-        ),
+        "created_is_same": " AND ".join(created_is_same),
+        "created_or_now": new.get("created_at", "pg_catalog.statement_timestamp()"),
+        "is_unnamed": " OR ".join(is_unnamed),
+        "unless_moved": " AND is_moved IS NOT TRUE" if partitions else "",
         "moved": f"CAST(pg_catalog.jsonb_build_array({', '.join(moved)}) AS pg_catalog.text)",
-        "image": "CAST(pg_catalog.to_json(NEW) AS pg_catalog.text)",
-        "is_changed_by_others": IS_CHANGED_BY_OTHERS,
-        "changed_when_moved": " OR ".join(changed_when_moved),
-        "partitioned": "3" if has_labels else "0",
         **column,
     }
+    words = {*column, *(["partitions"] if partitions else [])}
     lines = []
     is_kept = [True]
     for line in stamp_template().splitlines(keepends=True):
-        mark, _, roles = line.strip().partition(" ")
+        mark, _, wanted = line.strip().partition(" ")
         if mark == "--?":
-            is_kept.append(is_kept[-1] and not set(column).isdisjoint(roles.split()))
+            is_kept.append(is_kept[-1] and not words.isdisjoint(wanted.split()))
         elif mark == "--.":
             is_kept.pop()
         elif is_kept[-1]:

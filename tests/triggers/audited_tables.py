@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection
 
-from django_audit_fields.triggers.quoting import quote_identifier, quote_literal
+from django_audit_fields.triggers.quoting import quote_identifier
 from django_audit_fields.triggers.rules import ROLES, TIME_ROLES, Stamping
 from django_audit_fields.triggers.sql import install_sql
 
@@ -40,8 +40,19 @@ def make_table(name: str, *, suffix: str = "", types: Mapping[str, str] = ROLE_T
 
 
 def install(name: str, *, columns: Mapping[str, str] | None = None, **rules: Any) -> None:
+    """As a migration would, and what comes after it; `name` as SQL writes it."""
     stamping = Stamping.of(columns or {role: role for role in ROLES}, **rules)
-    execute(str(install_sql(quote_literal(name), stamping)))
+    execute(install_sql_of(name, stamping))
+
+
+def install_sql_of(name: str, stamping: Stamping, using: Any = connection) -> str:
+    schema, partitions = row(
+        "SELECT nspname, relkind = 'p' OR relispartition FROM pg_class "
+        "JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = %s::regclass",
+        [name],
+        using,
+    )
+    return install_sql(name, stamping.for_partitions(partitions), schema=schema)
 
 
 def act_as(label: str | None, *, preserve: bool = False) -> None:

@@ -15,10 +15,8 @@ import pytest
 from django.db import connection
 
 from django_audit_fields.drift.catalog import differences
-from django_audit_fields.triggers.quoting import quote_literal
 from django_audit_fields.triggers.rules import ROLES, Stamping
-from django_audit_fields.triggers.sql import install_sql
-from tests.triggers.audited_tables import columns_sql
+from tests.triggers.audited_tables import columns_sql, install_sql_of
 
 SCHEMA = "dumped"
 TABLES = {
@@ -87,7 +85,7 @@ def plain(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
                             f"FOR VALUES FROM ({start}) TO ({end})"
                         )
                 stamping = Stamping.of({role: role for role in ROLES}, **rules)
-                plain.execute(str(install_sql(quote_literal(place), stamping)))
+                plain.execute(install_sql_of(place, stamping, plain))
                 for number, who in enumerate(("7", "o'brien", "import:claims")):
                     with plain.transaction():
                         plain.execute("SELECT set_config('app.current_user', %s, true)", [who])

@@ -14,8 +14,8 @@ from django.db.utils import ConnectionHandler
 from django.test import override_settings
 
 from django_audit_fields.drift.catalog import differences
+from django_audit_fields.drift.repairs import drop_unused_functions
 from django_audit_fields.operations import InstallAuditTriggers, RemoveAuditTriggers
-from django_audit_fields.triggers.sql import drop_unused_functions_sql
 from tests.triggers.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -127,6 +127,7 @@ def test_columns_may_have_other_names() -> None:
     assert None not in row("SELECT * FROM deutsch")
     apply(operation, backwards=True)
     assert triggers_on("deutsch") == {}
+    drop_unused_functions(connection)
     assert function not in audit_functions()
 
 
@@ -160,6 +161,7 @@ def test_tables_may_have_names_that_need_quotes(table: str) -> None:
     execute(f"INSERT INTO {quoted} (id) VALUES (1)".replace("%", "%%"), ())
     apply(operation, backwards=True)
     assert triggers_on(quoted) == {}
+    drop_unused_functions(connection)
     assert audit_functions('"Old %s ""books"""') == []
 
 
@@ -373,7 +375,7 @@ def test_nothing_on_the_search_path_is_run(stranger: str) -> None:
     apply(operation)
     assert not differences(connection)
     apply(operation, backwards=True)
-    execute(drop_unused_functions_sql())
+    drop_unused_functions(connection)
     assert rows("SELECT * FROM visits") == []
     assert audit_functions() == functions
     assert row("SELECT current_setting('search_path')") == path

@@ -13,9 +13,9 @@ from django.db import connection
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from django_audit_fields.triggers.quoting import quote_identifier, quote_literal
+from django_audit_fields.triggers.quoting import quote_identifier
 from django_audit_fields.triggers.rules import LABEL_ROLES, ROLES, TIME_ROLES, Stamping
-from django_audit_fields.triggers.sql import install_sql
+from tests.triggers.audited_tables import install_sql_of
 
 EARLIER = datetime(2020, 1, 1, tzinfo=UTC)
 LATER = EARLIER + timedelta(seconds=1)
@@ -139,7 +139,7 @@ def plain_connection(
                 plain.execute(
                     f"CREATE TABLE {partition} PARTITION OF {quoted} FOR VALUES IN ({number})"
                 )
-            plain.execute(str(install_sql(quote_literal(quoted), mode)))
+            plain.execute(install_sql_of(quoted, mode, plain))
         yield plain
         plain.rollback()
 

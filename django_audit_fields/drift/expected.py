@@ -1,0 +1,91 @@
+"""What the code would install: from the models, and from the operations of migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db import router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.loader import MigrationLoader
+from django.db.models import Model
+
+from ..operations import AuditTriggersOperation, InstallAuditTriggers
+from ..triggers import AuditTrigger, Stamping, named_triggers, table_names
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the code would install on a table; `schema` is None where the search path decides."""
+
+    schema: str | None
+    table: str
+    stamping: Stamping
+    source: str
+    model: type[Model] | None = None
+
+
+def model_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
+    for model in apps.get_models(include_auto_created=True):
+        options = model._meta
+        if options.proxy or not options.managed or options.swapped:
+            continue
+        triggers = named_triggers(model)
+        if not triggers or not router.allow_migrate_model(connection.alias, model):
+            continue
+        if stamping := triggers[0].stamping(model):
+            schema, table = table_names(connection.ops.quote_name(options.db_table))
+            yield Expectation(schema, table, stamping, options.label, model)
+
+
+def operation_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
+    """What the applied migrations' operations have installed and not removed since."""
+    loader = MigrationLoader(connection, ignore_no_migrations=True)
+    found: dict[tuple[str | None, str], Expectation] = {}
+    seen = set()
+    for leaf in sorted(loader.graph.leaf_nodes()):
+        for key in loader.graph.forwards_plan(leaf):
+            if key in seen or key not in loader.applied_migrations:
+                continue
+            seen.add(key)
+            for operation in audit_operations(loader.graph.nodes[key].operations):
+                if not router.allow_migrate(connection.alias, key[0]):
+                    continue
+                place = operation.schema, operation.table
+                found.pop(place, None)
+                if isinstance(operation, InstallAuditTriggers):
+                    source = ".".join(key)
+                    found[place] = Expectation(*place, operation.stamping, source)
+    yield from found.values()
+
+
+def tables_of_migrations() -> set[str]:
+    """The tables that the migrations on disk give triggers to, applied or not, without a query."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    return {
+        operation.table
+        for migration in loader.disk_migrations.values()
+        for operation in audit_operations(migration.operations)
+        if isinstance(operation, InstallAuditTriggers)
+    }
+
+
+def models_of_migrations() -> dict[str, bool]:
+    """Whether the migrations on disk give a model an `AuditTrigger`, by its lower-case label."""
+    state = MigrationLoader(None, ignore_no_migrations=True).project_state()
+    return {
+        f"{app_label}.{model_name}": any(
+            isinstance(entry, AuditTrigger) for entry in model.options.get("constraints", ())
+        )
+        for (app_label, model_name), model in state.models.items()
+    }
+
+
+def audit_operations(operations: Sequence[Any]) -> Iterator[AuditTriggersOperation]:
+    for operation in operations:
+        if isinstance(operation, AuditTriggersOperation):
+            yield operation
+        # SeparateDatabaseAndState
+        yield from audit_operations(getattr(operation, "database_operations", ()))
