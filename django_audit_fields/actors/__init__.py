@@ -8,6 +8,7 @@ answers who is acting now, `context` why, and `impersonation` links django-crum.
 
 from __future__ import annotations
 
+from .claims import is_resolving, resolving
 from .context import audit_context, context_text, handed_on, told_by_task
 from .current import (
     NoActorError,
@@ -18,20 +19,17 @@ from .current import (
     begin_request,
     current_actor,
     is_preserving,
-    is_resolving,
     is_undecided,
     label_for,
     label_without_reading,
     preserve_audit_fields,
     request_in_force,
-    resolving,
-    restore,
-    situation,
     user_label,
 )
 from .impersonation import connect, is_connected, tell_crum
 from .labels import wrapped
 from .scopes import Inside, in_async_steps
+from .situation import restore, situation
 
 __all__ = [
     "Inside",

@@ -20,40 +20,12 @@ from .claims import (
     UserClaim,
     is_resolving,
     on_event_loop,
-    resolving,
     warn_once,
     working_out,
 )
 from .labels import checked_actor, is_somebody, is_unread, label_from, wrapped
 from .scopes import Scope
 from .situation import Entry, Situation, put, restore, situation, standing
-
-#: For the rest of the package; `is_resolving` is among them for whoever asks who is acting.
-__all__ = [
-    "NoActorError",
-    "acting_alone",
-    "acting_as",
-    "acting_label",
-    "alone",
-    "begin_request",
-    "current_actor",
-    "current_request",
-    "is_preserving",
-    "is_resolving",
-    "is_undecided",
-    "label_for",
-    "label_without_reading",
-    "name_user",
-    "named_in_request",
-    "named_user",
-    "preserve_audit_fields",
-    "request_in_force",
-    "requesting_user",
-    "resolving",
-    "restore",
-    "situation",
-    "user_label",
-]
 
 
 class NoActorError(RuntimeError):

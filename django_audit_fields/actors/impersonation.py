@@ -13,6 +13,7 @@ import crum
 from crum import signals
 
 from . import current
+from .situation import situation
 
 # crum's own ranks, so that other packages' receivers stand where they always stood.
 NAMED_PRIORITY = 10
@@ -49,7 +50,7 @@ def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
 
 
 def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
-    said = current.situation()
+    said = situation()
     if user is False and said.named is None and said.requesting is None:
         return  # nobody is named, as when a request ends
     thread = threading.get_ident()
