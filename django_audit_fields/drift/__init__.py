@@ -1,8 +1,8 @@
 """What is in force? Compares what a database has with what the code would install, and repairs.
 
 To read in this order: `tables`, `queries` and `installed` read the catalog, `expected` is what the
-code would install, `printed` has PostgreSQL read it, `catalog` compares, `repairs` mends, `releases`
-brings an older release's triggers up to date.
+code would install, `printed` has PostgreSQL read it, `catalog` compares, `repairs` mends and
+`releases` brings an older release's triggers up to date.
 """
 
 from __future__ import annotations

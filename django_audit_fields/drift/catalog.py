@@ -52,6 +52,8 @@ class Coverage:
     source: str | None
     differences: list[Difference]
     model: type[Model] | None = None
+    #: Whether the function that its triggers should call is there.
+    has_function: bool = False
     #: Column to default, of those that have another one in the table.
     defaults: dict[str, str] = field(default_factory=dict)
     #: By event; None where no trigger of ours fires, or none that fills a label.
@@ -138,6 +140,8 @@ def compare(connection: BaseDatabaseWrapper, catalog: Catalog, entries: Sequence
     printed = print_expected(connection, wanted.values())
     for entry in entries:
         expected = printed.get(wanted[id(entry)]) if id(entry) in wanted else None
+        if entry.stamping is not None:
+            entry.has_function = catalog.has_function(entry.table, entry.stamping)
         entry.differences += [
             Difference(entry.table.label, "columns", f"there is no column {column} to fill")
             for column in entry.missing_columns

@@ -159,6 +159,16 @@ class Catalog:
                 return function.sql
         return None
 
+    def has_function(self, table: Table, stamping: Stamping) -> bool:
+        """Whether the function that this release would make for a table is there."""
+        return any(
+            (function.schema, function.name) == (table.schema, stamping.function_name)
+            and (function.body, function.comment)
+            == (stamping.function_body, stamping.function_comment)
+            and function.is_plain
+            for function in self.functions.values()
+        )
+
     def told_columns(self, table: Table) -> dict[str, str] | None:
         """The columns that the triggers on a table say they fill."""
         for trigger in table.triggers.values():

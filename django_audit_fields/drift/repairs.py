@@ -32,8 +32,13 @@ def repair_sql(entry: Coverage) -> Iterator[str]:
         if trigger.name not in TRIGGER_NAMES:
             yield f"DROP TRIGGER {quote_identifier(trigger.name)} ON {table.sql}"
     if entry.stamping is not None:
-        defaults = entry.defaults
-        yield install_sql(table.sql, entry.stamping, schema=table.schema, defaults=defaults)
+        yield install_sql(
+            table.sql,
+            entry.stamping,
+            schema=table.schema,
+            defaults=entry.defaults,
+            has_function=entry.has_function,
+        )
     for trigger in table.triggers.values():
         places = [table.sql] if trigger.firing != "O" else []
         places += [".".join(map(quote_identifier, place)) for place, _ in trigger.switched_on]
@@ -152,17 +157,19 @@ def reinstall(connection: BaseDatabaseWrapper) -> None:
             continue
         if not {column for _, column in stamping.columns} <= set(table.columns):
             continue  # renamed past the triggers: for people to put right, and no reason to stop
-        reinstall_table(connection, table, stamping)
+        reinstall_table(catalog, table, stamping)
 
 
-def reinstall_table(connection: BaseDatabaseWrapper, table: Table, stamping: Stamping) -> None:
+def reinstall_table(catalog: Catalog, table: Table, stamping: Stamping) -> None:
     """Make the triggers anew, and have them fire as they did. Another owner's are left alone."""
+    connection, has_function = catalog.connection, catalog.has_function(table, stamping)
+    install = install_sql(table.sql, stamping, schema=table.schema, has_function=has_function)
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(SWITCHES_QUERY, {"table": table.sql, "names": list(TRIGGER_NAMES)})
             switches = list(cursor.fetchall())
             cursor.execute("\n".join(drop_sql(table.sql)))
-            cursor.execute(install_sql(table.sql, stamping, schema=table.schema))
+            cursor.execute(install)
             for place, name, switch in switches:
                 trigger = quote_identifier(name)
                 cursor.execute(f"ALTER TABLE ONLY {place} {SWITCHES[switch]} TRIGGER {trigger}")
@@ -249,4 +256,4 @@ def give_partitions_their_function(connection: BaseDatabaseWrapper) -> None:
             if trigger.function in catalog.functions
         }
         if stamping is not None and functions != {stamping.function_name}:
-            reinstall_table(connection, table, stamping)
+            reinstall_table(catalog, table, stamping)

@@ -44,15 +44,17 @@ def install_sql(
     *,
     schema: str | None = None,
     defaults: Mapping[str, str] | None = None,
+    has_function: bool = False,
 ) -> str:
     """Create or replace the function and the triggers of a table, whose quoted name is given.
 
-    `schema` is where the function goes, None the first of the search path.
+    `schema` is where the function goes, None the first of the search path. With `has_function` it
+    is there already, and may be another role's.
     `defaults` are expressions by column, to be set along with the triggers.
     """
     triggers = (trigger_sql(name, table, stamping, schema) for name in TRIGGER_NAMES)
-    parts = [function_sql(stamping, schema), *triggers, *set_defaults_sql(table, defaults or {})]
-    return "\n".join(parts)
+    function = [] if has_function else [function_sql(stamping, schema)]
+    return "\n".join([*function, *triggers, *set_defaults_sql(table, defaults or {})])
 
 
 def set_defaults_sql(table: str, defaults: Mapping[str, str]) -> Iterable[str]:
