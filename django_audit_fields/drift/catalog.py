@@ -164,11 +164,12 @@ def differences(connection: BaseDatabaseWrapper) -> list[Difference]:
     return [difference for entry in coverage(connection) for difference in entry.differences]
 
 
-#: How a trigger fires when it is not as it was made, and what comes of that.
+#: How a trigger fires.
 FIRING: Final = {
-    "D": ("disabled", "is disabled"),
-    "R": ("disabled", "fires for replication alone"),
-    "A": ("always", "fires ALWAYS: a subscriber stamps again what its publisher has stamped"),
+    "D": "is disabled",
+    "R": "fires for replicated rows only (ENABLE REPLICA)",
+    # A subscriber would stamp over what the publisher's rows carry.
+    "A": "fires for replicated rows, too (ENABLE ALWAYS)",
 }
 
 
@@ -186,12 +187,11 @@ def trigger_differences(
         if trigger is None:
             yield difference("missing", f"trigger {name} is missing")
             continue
-        if trigger.firing in FIRING:
-            kind, how = FIRING[trigger.firing]
-            yield difference(kind, f"trigger {name} {how}")
+        if trigger.firing != "O":
+            yield difference("disabled", f"trigger {name} {FIRING[trigger.firing]}")
         for (schema, partition), firing in trigger.switched_on:
-            kind, how = FIRING.get(firing, ("disabled", "fires as made"))
-            yield difference(kind, f"trigger {name} {how} on partition {schema}.{partition}")
+            where = f"on partition {schema}.{partition}"
+            yield difference("disabled", f"trigger {name} {FIRING[firing]} {where}")
         function = catalog.functions.get(trigger.function)
         if (
             trigger.type != TRIGGER_TYPES[name]

@@ -103,7 +103,7 @@ class Catalog:
             self.owners[row.table] = root.table
             # A partition's copy can be switched by itself.
             trigger = self.tables[root.table].triggers[root.name]
-            if row.firing != trigger.firing:
+            if row.firing not in ("O", trigger.firing):
                 trigger.switched_on.append(((row.schema, row.table_name), row.firing))
 
     def table(

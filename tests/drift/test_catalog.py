@@ -417,7 +417,7 @@ def test_a_release_leaves_switched_off_what_somebody_switched_off() -> None:
     assert {switch for *_, switch in before} == {"O", "D", "R", "A"}
     reinstall(connection)
     assert rows(query) == before
-    assert {found.kind for found in differences(connection)} == {"always", "disabled"}
+    assert {found.kind for found in differences(connection)} == {"disabled"}
     repair(connection)
     assert differences(connection) == []
 
