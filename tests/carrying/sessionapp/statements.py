@@ -62,7 +62,7 @@ EXECUTED = [
     # reads
     ("SELECT 1", None),
     ("select text from sessionapp_note where text like 'k%%' order by %s::int", [1]),
-    ("SELECT text FROM sessionapp_note WHERE text LIKE 'k%'", None),
+    ("SELECT text FROM sessionapp_note WHERE text LIKE 'k%' ORDER BY id", None),
     ("SELECT ';' AS semicolon", None),
     ("SELECT 1 AS one, 'x'::text, 2.5::numeric, now() < now(), NULL, ARRAY[1, 2]", None),
     ("SELECT", None),
@@ -70,7 +70,7 @@ EXECUTED = [
     ("((SELECT 1) UNION ALL (SELECT 2))", None),
     ("VALUES (1, 'a'), (2, 'b')", None),
     ("TABLE sessionapp_note ORDER BY id", None),
-    ("SELECT * FROM sessionapp_note FOR UPDATE", None),
+    ("SELECT * FROM sessionapp_note ORDER BY id FOR UPDATE", None),
     ("SELECT sessionapp_write('by function')", None),
     ("SELECT text INTO TEMP copied FROM sessionapp_note", None),
     ("SHOW search_path", None),
