@@ -152,7 +152,11 @@ class AuditTriggersOperation(Operation):
 
 
 class InstallAuditTriggers(AuditTriggersOperation):
-    """Put the triggers on a table that exists already; backwards takes them off again."""
+    """Put the triggers on a table that exists already; backwards takes them off again.
+
+    What is named as `created_at` or `created_by` never changes from then on, whoever writes it.
+    Name no column that the application itself sets, such as `date_joined` of `auth_user`.
+    """
 
     installs = True
 

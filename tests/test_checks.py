@@ -3,15 +3,17 @@
 import sys
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.checks import Error, Warning
 from django.core.exceptions import ImproperlyConfigured
-from django.db import models
+from django.db import connection, models
 from django.test import modify_settings, override_settings
 from django.test.utils import isolate_apps
 
 from django_audit_fields import checks
 from django_audit_fields.conf import DEFAULTS
 from django_audit_fields.models import AuditManager, TimestampModel
+from django_audit_fields.operations import InstallAuditTriggers
 from tests.testapp.models import Item
 
 AUDIT = "django_audit_fields.middleware.AuditMiddleware"
@@ -458,3 +460,65 @@ def test_a_project_without_the_app_is_told_at_once():
         pytest.raises(ImproperlyConfigured, match="INSTALLED_APPS"),
     ):
         type("Lost", (TimestampModel,), body)
+
+
+def test_a_view_is_not_told_to_get_a_trigger(monkeypatch, transactional_db):
+    """Where its database can be asked: PostgreSQL gives no view a trigger like ours."""
+
+    class Shown(TimestampModel):
+        class Meta:
+            app_label = "testapp"
+            managed = False
+            db_table = "shown_items"
+
+    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Shown])
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE VIEW shown_items AS SELECT * FROM testapp_item")
+        try:
+            assert [one.id for one in checks.check_unmanaged()] == ["django_audit_fields.W003"]
+            assert checks.check_unmanaged(databases=["default"]) == []
+        finally:
+            cursor.execute("DROP VIEW shown_items")
+
+
+@isolate_apps("tests.testapp")
+def test_a_model_without_a_migration_is_named_without_a_database(monkeypatch):
+    """`makemigrations` was forgotten; where a database is named, the check of it says so."""
+
+    class Thing(TimestampModel):
+        class Meta:
+            app_label = "testapp"
+
+    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Item, Thing])
+    monkeypatch.setattr(checks.database, "models_of_migrations", lambda: {"testapp.thing": False})
+    (warning,) = checks.check_migrations()
+    assert (warning.id, warning.obj) == ("django_audit_fields.W007", Thing)
+    assert checks.check_migrations(databases=["default"]) == []
+    monkeypatch.setattr(checks.database, "models_of_migrations", lambda: {"testapp.thing": True})
+    assert checks.check_migrations() == []
+
+
+def test_a_column_that_the_project_writes_and_a_trigger_keeps_is_named(monkeypatch):
+    """Its changes would be undone in silence; what is not mapped, or not editable, is fine."""
+    operation = InstallAuditTriggers(
+        "auth_user", created_at="date_joined", updated_at="last_login", created_by=None
+    )
+    monkeypatch.setattr(checks.database, "operations_of_migrations", lambda: iter([operation]))
+    (warning,) = checks.check_written_columns()
+    assert (warning.id, warning.obj) == ("django_audit_fields.W015", User)
+    assert warning.msg.startswith("auth.User.date_joined is written by the project")
+    allowed = InstallAuditTriggers("auth_user", created_at=None, created_by="first_name")
+    monkeypatch.setattr(checks.database, "operations_of_migrations", lambda: iter([allowed]))
+    monkeypatch.setattr(User._meta.get_field("first_name"), "editable", False)
+    assert checks.check_written_columns() == []
+
+
+@pytest.mark.django_db
+def test_a_changed_setting_is_named(settings):
+    """What differs is the setting, and the triggers have the value of their time."""
+    settings.AUDIT_FIELDS = {"FALLBACK": "nobody"}
+    hints = {one.hint for one in checks.check_database(databases=["default"]) if one.hint}
+    assert any(
+        "AUDIT_FIELDS['FALLBACK'] is 'nobody' and was 'system' when the triggers were made." in hint
+        for hint in hints
+    )

@@ -5,7 +5,13 @@ The IDs are documented in the README and are never used again for something else
 
 from __future__ import annotations
 
-from .database import check_database, check_unmanaged, check_vendors
+from .database import (
+    check_database,
+    check_migrations,
+    check_unmanaged,
+    check_vendors,
+    check_written_columns,
+)
 from .models import check_columns, check_inheritance, check_managers
 from .project import check_celery, check_middleware, check_user_label
 from .settings import check_setting_name, check_settings
@@ -18,6 +24,7 @@ __all__ = [
     "check_inheritance",
     "check_managers",
     "check_middleware",
+    "check_migrations",
     "check_setting_name",
     "check_settings",
     "check_trail_databases",
@@ -27,4 +34,5 @@ __all__ = [
     "check_unmanaged_trails",
     "check_user_label",
     "check_vendors",
+    "check_written_columns",
 ]

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connection, connections, models, router
 
-from ..drift import coverage, models_of_migrations, tables_of_migrations
-from ..triggers import ROLES, audit_fields_of, table_names
+from ..drift import (
+    coverage,
+    models_of_migrations,
+    models_with_trigger,
+    operations_of_migrations,
+    tables_of_migrations,
+    views_of,
+)
+from ..triggers import ROLES, audit_fields_of, named_triggers, table_names
 from .models import audited_models
 
 
@@ -34,7 +41,9 @@ def check_vendors(
 
 @register(Tags.models)
 def check_unmanaged(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
 ) -> list[CheckMessage]:
     """W003: a table that no migration of Django's makes, and that none gives a trigger."""
     unmanaged = [model for model in audited_models(app_configs) if not model._meta.managed]
@@ -47,6 +56,7 @@ def check_unmanaged(
     ]
     # One that was managed once has its trigger from then.
     migrated = models_of_migrations() if uncovered else {}
+    views = {name for alias in databases or () for name in views_of(connections[alias])}
     return [
         Warning(
             f"{model._meta.label} is not managed: no migration installs its trigger.",
@@ -56,8 +66,73 @@ def check_unmanaged(
             id="django_audit_fields.W003",
         )
         for model, schema, table in uncovered
-        if not migrated.get(model._meta.label_lower)
+        if not migrated.get(model._meta.label_lower) and table not in views
     ]
+
+
+@register(Tags.models)
+def check_migrations(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Collection[str] | None = None,
+    **kwargs: Any,
+) -> list[CheckMessage]:
+    """W007, without a database: where one is named, `check_database` says it."""
+    if databases:
+        return []
+    wanting = [
+        model
+        for model in audited_models(app_configs)
+        if model._meta.managed and not model._meta.swapped and named_triggers(model)
+    ]
+    labels = models_with_trigger() if wanting else set()
+    suspicious = [model for model in wanting if model._meta.label_lower not in labels]
+    # Renames and removals are seen in the state alone, which takes longer to make.
+    migrated = models_of_migrations() if suspicious else {}
+    return [
+        _no_migration(model)
+        for model in suspicious
+        if migrated.get(model._meta.label_lower) is False
+    ]
+
+
+def _no_migration(model: type[models.Model]) -> CheckMessage:
+    return Warning(
+        f"No migration gives {model._meta.label} its trigger.",
+        hint="Run `manage.py makemigrations`. A model that becomes managed needs a second "
+        "run: Django adds constraints only to one that is managed already.",
+        obj=model,
+        id="django_audit_fields.W007",
+    )
+
+
+@register(Tags.models)
+def check_written_columns(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """W015: a column that an operation has the trigger keep, and that the project writes."""
+    operations = {operation.table: operation for operation in operations_of_migrations()}
+    return [
+        Warning(
+            f"{model._meta.label}.{field.name} is written by the project, and its table's trigger "
+            f"keeps it as {role}: a change of it is undone in silence.",
+            hint=f"Leave it out of InstallAuditTriggers({table!r}, …): {role}=None; or make the "
+            "field editable=False.",
+            obj=model,
+            id="django_audit_fields.W015",
+        )
+        for config in (apps.get_app_configs() if app_configs is None else app_configs)
+        for model in config.get_models()
+        for table in [model._meta.db_table]
+        if table in operations
+        for role, column in operations[table].columns.items()
+        for field in model._meta.local_concrete_fields
+        if role in ("created_at", "created_by") and field.column == column and is_written(field)
+    ]
+
+
+def is_written(field: models.Field[Any, Any]) -> bool:
+    is_automatic = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return field.editable and not is_automatic
 
 
 def _operation_arguments(model: type[models.Model], schema: str | None, table: str) -> str:
@@ -91,17 +166,13 @@ def _database_messages(alias: str) -> Iterator[CheckMessage]:
     for entry in entries:
         model = entry.model
         if model and not entry.table.triggers and migrated.get(model._meta.label_lower) is False:
-            yield Warning(
-                f"No migration gives {model._meta.label} its trigger.",
-                hint="Run `manage.py makemigrations`. A model that becomes managed needs a second "
-                "run: Django adds constraints only to one that is managed already.",
-                obj=model,
-                id="django_audit_fields.W007",
-            )
+            yield _no_migration(model)
             continue
+        changed = entry.changed_settings
+        cause = f"{'; '.join(changed)} when the triggers were made. " if changed else ""
         for difference in entry.differences:
             yield Warning(
                 f"{difference}.",
-                hint=f"Run `manage.py audit_triggers install --database {alias}`.",
+                hint=f"{cause}Run `manage.py audit_triggers install --database {alias}`.",
                 id="django_audit_fields.W010",
             )

@@ -8,7 +8,13 @@ code would install, `printed` has PostgreSQL read it, `catalog` compares, `repai
 from __future__ import annotations
 
 from .catalog import Coverage, coverage, differences
-from .expected import models_of_migrations, tables_of_migrations
+from .expected import (
+    models_of_migrations,
+    models_with_trigger,
+    operations_of_migrations,
+    tables_of_migrations,
+    views_of,
+)
 from .releases import Reinstall
 from .repairs import finish_migrate, repair
 
@@ -19,6 +25,9 @@ __all__ = [
     "differences",
     "finish_migrate",
     "models_of_migrations",
+    "models_with_trigger",
+    "operations_of_migrations",
     "repair",
     "tables_of_migrations",
+    "views_of",
 ]

@@ -64,6 +64,22 @@ class Coverage:
         return self.stamping.rules if self.stamping else None
 
     @property
+    def changed_settings(self) -> list[str]:
+        """Those that were others when the triggers were made, with both values."""
+        if self.stamping is None:
+            return []
+        now = self.stamping.arguments
+        found = {
+            f"AUDIT_FIELDS[{name!r}] is {is_now!r} and was {was!r}"
+            for trigger in self.table.triggers.values()
+            for name, is_now, was in zip(
+                ("FALLBACK", "NOBODY", "STRICT"), now, trigger.arguments, strict=False
+            )
+            if is_now != was
+        }
+        return sorted(found)
+
+    @property
     def missing_columns(self) -> list[str]:
         """What the triggers fill and the table lacks, since someone renamed or dropped it."""
         columns = self.stamping.columns if self.stamping else ()

@@ -61,15 +61,41 @@ def operation_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectat
     yield from found.values()
 
 
-def tables_of_migrations() -> set[str]:
-    """The tables that the migrations on disk give triggers to, applied or not, without a query."""
+def operations_of_migrations() -> Iterator[InstallAuditTriggers]:
+    """What the migrations on disk install by operation, applied or not, without a query."""
     loader = MigrationLoader(None, ignore_no_migrations=True)
-    return {
-        operation.table
-        for migration in loader.disk_migrations.values()
-        for operation in audit_operations(migration.operations)
-        if isinstance(operation, InstallAuditTriggers)
-    }
+    for migration in loader.disk_migrations.values():
+        for operation in audit_operations(migration.operations):
+            if isinstance(operation, InstallAuditTriggers):
+                yield operation
+
+
+def tables_of_migrations() -> set[str]:
+    return {operation.table for operation in operations_of_migrations()}
+
+
+def models_with_trigger() -> set[str]:
+    """The lower-case labels of models to which some migration on disk gives an `AuditTrigger`."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    found = set()
+    for (app_label, _), migration in loader.disk_migrations.items():
+        for operation in migration.operations:
+            given = [getattr(operation, "constraint", None)]
+            if isinstance(options := getattr(operation, "options", None), dict):
+                given += options.get("constraints") or ()
+            if any(isinstance(entry, AuditTrigger) for entry in given):
+                name = getattr(operation, "model_name", None) or getattr(operation, "name", "")
+                found.add(f"{app_label}.{name}".lower())
+    return found
+
+
+def views_of(connection: BaseDatabaseWrapper) -> set[str]:
+    """The names of views, materialized ones too."""
+    if connection.vendor != "postgresql":
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm')")
+        return {name for (name,) in cursor.fetchall()}
 
 
 def models_of_migrations() -> dict[str, bool]:

@@ -8,10 +8,10 @@
 -- created_by: INSERT fills in who is acting where it is NULL or empty; an UPDATE never changes it.
 --.
 --? updated_at
--- updated_at: on UPDATE kept when it moved forward, else the time of the statement; it never goes back.
+-- updated_at: INSERT fills it in where it is NULL; an UPDATE that does not move it forward sets the time of the statement.
 --.
 --? updated_by
--- updated_by: on UPDATE kept when the statement changed it, else who is acting.
+-- updated_by: INSERT fills in who is acting where it is NULL or empty; so does an UPDATE that does not change it.
 --.
 -- With app.audit_preserve = 'on' all are stored as given, and only NULL is filled in.
 DECLARE
