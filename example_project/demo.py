@@ -34,7 +34,7 @@ def main() -> int:
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
         django.setup()
         # Models can be imported only now.
-        from demonstration import evidence, report, scenarios
+        from demonstration import evidence, history, report, scenarios
         from demonstration.stage import Stage, say
         from demonstration.web_server import web_server
 
@@ -61,6 +61,8 @@ def main() -> int:
             with web_server(os.environ["DATABASE_URL"]) as site:
                 say(f"  it answers at {site.address}")
                 entry = scenarios.work_in_browsers(stage, site.address)[0]
+                say("Following one entry through its life …")
+                faults = history.tell_a_history(stage, site.address)
             say("Writing past the models …")
             scenarios.write_to_the_legacy_table(stage)
             scenarios.write_sql(stage, entry)
@@ -72,7 +74,8 @@ def main() -> int:
         f"{len(stage.outcomes) - wrong} of {len(stage.outcomes)} ways of writing are right, "
         f"{rows} rows in {time.monotonic() - start:.0f} s."
     )
-    return 1 if wrong else 0
+    say("The trail is right." if not faults else "The trail is wrong.")
+    return 1 if wrong or faults else 0
 
 
 #: What of Django's parameters libpq understands as well.

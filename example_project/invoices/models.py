@@ -6,10 +6,10 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
 
-from django_audit_fields.models import TimestampModel
+from django_audit_fields.models import TrailModel
 
 
-class ARSubledger(TimestampModel):
+class ARSubledger(TrailModel):
     """One line of a patient's account: a debit is owed to the clinic, a credit settles it."""
 
     class Status(models.TextChoices):

@@ -11,9 +11,10 @@ from django.db.models import Q, QuerySet, Sum
 from django.urls import reverse_lazy
 from django.views.generic import CreateView, ListView, UpdateView
 
+from django_audit_fields.people import names_of
+
 from .forms import ChargeForm, EntryForm, LedgerFilter
 from .models import ARSubledger, LegacyCharge
-from .people import names_of
 
 
 class LedgerView(LoginRequiredMixin, ListView):
