@@ -30,7 +30,7 @@ from .carried import (
     sees_transactions_end,
     wanted_now,
 )
-from .reads import may_read_user
+from .reads import is_plain_select, may_read_user
 from .round_trip import Connection, RoundTrip
 from .statements import Statement, is_one_write, read_statement
 from .wire import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION
@@ -69,6 +69,8 @@ class ActorCarrier(Carried):
         # no other may come between; to ask whether they do costs more than the lock.
         with self.lock:
             if type(sql) is str and not many and "\\" not in sql:
+                if not self.carries and is_plain_select(sql):
+                    return execute(sql, params, many, context)
                 statement = read_statement(sql)
                 if self._has_nothing_to_say(statement, sql, database):
                     return execute(sql, params, many, context)
@@ -86,10 +88,10 @@ class ActorCarrier(Carried):
             return not (statement.reads and audit_settings().carry_reads)
         return (
             self.carries
-            and self.held == wanted_now(reading=statement.writes or may_read_user(sql)).values
             and self.commit_hooks is database.run_on_commit
-            and sees_transactions_end(database)
             and database.connection.pgconn.transaction_status == IN_TRANSACTION
+            and sees_transactions_end(database)
+            and self.held == wanted_now(reading=statement.writes or may_read_user(sql)).values
         )
 
     def _carry_one(self, execute: Execute, sql: str, params: Any, context: Any) -> Any:

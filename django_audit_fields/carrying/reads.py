@@ -1,4 +1,4 @@
-"""When a statement that only reads may have the user read, to learn who is acting."""
+"""What a statement that only reads may need: nothing, or the user, to learn who is acting."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from ..actors import resolving
 from ..conf import audit_settings
 
 _COLUMNS_FIRST: Final = re.compile(r'SELECT (?:DISTINCT )?"[^"]+"\."')
@@ -44,3 +45,14 @@ def _forget_users(*, setting: str, **kwargs: Any) -> None:
 
 
 setting_changed.connect(_forget_users, dispatch_uid="django_audit_fields.forget_tables_of_users")
+
+
+def is_plain_select(sql: str) -> bool:
+    """Whether `sql`, told from its text alone, surely carries nothing: most statements are such."""
+    return (
+        sql[:7] == "SELECT "
+        and ";" not in sql
+        and ("(" not in sql or "set_config" not in sql.lower())
+        and resolving() is None
+        and not audit_settings().carry_reads
+    )
