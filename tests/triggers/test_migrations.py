@@ -516,6 +516,27 @@ def test_constraint_of_a_table_whose_name_has_a_percent_sign_is_removed(define: 
     assert triggers_on('"100%s"') == {}
 
 
+@pytest.mark.parametrize("fallback", ["system", "50% 'nobody'\\"])
+@pytest.mark.parametrize("table", ["100%s", "a % b", "100%"])
+def test_a_table_whose_name_has_a_percent_sign_is_made_and_stamps(
+    define: Any, table: str, fallback: str
+) -> None:
+    """The columns' defaults bring no parameters into CREATE TABLE, whatever the fallback is."""
+    with override_settings(AUDIT_FIELDS={"FALLBACK": fallback}):
+        model = define("Thing", meta={"db_table": table})
+        state = state_of(model)
+        migration = migration_between(ProjectState(), state)
+        forwards(migration, ProjectState())
+        with connection.cursor() as cursor:
+            cursor.execute(f'INSERT INTO "{table}" DEFAULT VALUES')
+            cursor.execute(f'SELECT created_by, updated_by FROM "{table}"')
+            assert cursor.fetchall() == [(fallback, fallback)]
+            cursor.execute(f'UPDATE "{table}" SET updated_by = NULL')
+            cursor.execute(f'SELECT created_by, updated_by FROM "{table}"')
+            assert cursor.fetchall() == [(fallback, fallback)]
+        assert {one for one in differences(connection) if table in one.table} == set()
+
+
 def test_squashing_comes_to_the_same(define: Any) -> None:
     """Create, alter, rename and back: squashed, the optimizer's operations end where they did."""
     first = state_of(define("Thing"))
