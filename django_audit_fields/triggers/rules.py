@@ -279,11 +279,14 @@ def function_body(columns: tuple[tuple[str, str], ...], partitions: bool) -> str
         "created_is_same": " AND ".join(created_is_same),
         "created_or_now": new.get("created_at", "pg_catalog.statement_timestamp()"),
         "is_unnamed": " OR ".join(is_unnamed),
+        "is_acting": (
+            f"pg_catalog.current_setting({quote_literal(ACTOR_VARIABLE)}, true) {operator('<>')} ''"
+        ),
         "unless_moved": " AND is_moved IS NOT TRUE" if partitions else "",
         "moved": f"CAST(pg_catalog.jsonb_build_array({', '.join(moved)}) AS pg_catalog.text)",
         **column,
     }
-    words = {*column, *(["partitions"] if partitions else [])}
+    words = {*column, "partitions"} if partitions else {*column}
     lines = []
     is_kept = [True]
     for line in stamp_template().splitlines(keepends=True):

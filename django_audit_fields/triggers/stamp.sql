@@ -16,9 +16,11 @@
 -- With app.audit_preserve = 'on' all are stored as given, and only NULL is filled in.
 DECLARE
     --? created_by updated_by
-    -- Reads NULL until first set and '' once that transaction is over: both mean that nobody is acting.
-    label pg_catalog.text := pg_catalog.current_setting('app.current_user', true);
-    is_acting boolean := label OPERATOR(pg_catalog.<>) '';
+    -- The variable reads NULL until first set and '' once that transaction is over: both mean that nobody is acting.
+    -- Arguments: the fallback; what nobody is stamped with; whether who is acting wins over any other name.
+    label pg_catalog.text := CASE WHEN {is_acting} THEN pg_catalog.current_setting('app.current_user', true)
+        WHEN TG_ARGV[1] OPERATOR(pg_catalog.=) 'session_user' THEN session_user
+        WHEN TG_ARGV[1] OPERATOR(pg_catalog.<>) 'refuse' THEN TG_ARGV[0] END;
     --.
     is_preserving boolean := pg_catalog.current_setting('app.audit_preserve', true) OPERATOR(pg_catalog.=) 'on';
     --? partitions
@@ -28,13 +30,6 @@ DECLARE
     is_moved boolean := false;
     --.
 BEGIN
-    --? created_by updated_by
-    -- Arguments: the fallback; what nobody is stamped with; whether who is acting wins over any other name.
-    IF is_acting IS NOT TRUE THEN
-        label := CASE WHEN TG_ARGV[1] OPERATOR(pg_catalog.=) 'session_user' THEN session_user
-            WHEN TG_ARGV[1] OPERATOR(pg_catalog.<>) 'refuse' THEN TG_ARGV[0] END;
-    END IF;
-    --.
     IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
         IF is_preserving THEN
             --? created_at
@@ -70,7 +65,7 @@ BEGIN
             --.
             --? updated_by
             IF NEW.{updated_by} {is} OLD.{updated_by} OR NEW.{updated_by} IS NULL OR NEW.{updated_by} {is} ''
-                OR is_acting AND TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict' THEN
+                OR TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict' AND {is_acting} THEN
                 NEW.{updated_by} := label;
             END IF;
             --.
@@ -100,13 +95,13 @@ BEGIN
         --.
         --? created_by
         IF (NEW.{created_by} IS NULL OR is_preserving IS NOT TRUE AND (
-                NEW.{created_by} {is} '' OR is_acting AND TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict')){unless_moved} THEN
+                NEW.{created_by} {is} '' OR TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict' AND {is_acting})){unless_moved} THEN
             NEW.{created_by} := label;
         END IF;
         --.
         --? updated_by
         IF NEW.{updated_by} IS NULL OR is_preserving IS NOT TRUE AND (
-                NEW.{updated_by} {is} '' OR is_acting AND TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict') THEN
+                NEW.{updated_by} {is} '' OR TG_ARGV[2] OPERATOR(pg_catalog.=) 'strict' AND {is_acting}) THEN
             NEW.{updated_by} := label;
         END IF;
         --.
