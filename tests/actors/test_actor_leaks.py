@@ -131,7 +131,6 @@ def test_a_user_set_late_wins_over_the_one_that_was_awaited(user, other):
     request = request_by(SimpleLazyObject(lambda: user))
 
     async def auser():
-        request._acached_user = user
         return user
 
     request.auser = auser
@@ -182,3 +181,26 @@ def test_an_error_that_cannot_say_what_it_is_loses_no_write(user, settings, capl
     AuditMiddleware(lambda request: Note.objects.create(text="mute"))(request_by(user))
     assert writers() == {"mute": "system"}
     assert "MuteError" in caplog.text
+
+
+def test_an_auser_of_the_projects_own_is_noted(user):
+    """What its public method answers is who acts on the event loop, whoever made the method."""
+    request = request_by(SimpleLazyObject(lambda: User.objects.get(pk=user.pk)))
+
+    async def auser():
+        return user
+
+    request.auser = auser
+    found = []
+
+    async def view(request):
+        found.append(current_actor())
+        assert await request.auser() is user
+        found.append(current_actor())
+        return HttpResponse()
+
+    async def respond():
+        await AuditMiddleware(view)(request)
+
+    asyncio.run(respond())
+    assert found == ["system", str(user.pk)]

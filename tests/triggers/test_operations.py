@@ -240,6 +240,29 @@ def test_a_table_that_does_not_exist_is_named() -> None:
         apply(InstallAuditTriggers("nowhere"))
 
 
+@pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])
+def test_a_view_is_refused_and_its_table_named_as_the_cure(kind: str) -> None:
+    """PostgreSQL gives neither a BEFORE trigger for each row."""
+    make_table("shown_table")
+    execute(f"CREATE {kind} shown AS SELECT * FROM shown_table")
+    cure = "Name the table that it shows"
+    with pytest.raises(ProgrammingError, match=cure), transaction.atomic():
+        apply(InstallAuditTriggers("shown"))
+
+
+def test_a_table_of_another_role_is_refused_with_the_cure() -> None:
+    """One line says whose it is, and what to grant."""
+    execute("CREATE ROLE keeper; CREATE ROLE migrator; GRANT ALL ON SCHEMA public TO migrator")
+    make_table("kept_table")
+    execute("ALTER TABLE kept_table OWNER TO keeper; SET LOCAL ROLE migrator")
+    with pytest.raises(ProgrammingError) as caught, transaction.atomic():
+        apply(InstallAuditTriggers("kept_table"))
+    execute("RESET ROLE")
+    (line,) = str(caught.value).splitlines()
+    assert "belongs to keeper" in line
+    assert "GRANT keeper TO migrator" in line
+
+
 def test_narrow_text_and_times_without_zone_are_accepted() -> None:
     """char, short varchar, text, domains over them, and both kinds of timestamp."""
     execute("CREATE DOMAIN short_label AS varchar(20)")
