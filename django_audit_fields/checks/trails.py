@@ -13,11 +13,11 @@ from ..trail import (
     AuditTrail,
     TrailDifference,
     is_name_taken,
-    table_names,
     tables_of_operations,
     trail_differences,
     trails_of,
 )
+from ..triggers import table_names
 
 
 def models_with_trail(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:

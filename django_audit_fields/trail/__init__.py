@@ -17,7 +17,7 @@ from .changes import Change
 from .comparing import verify_tables
 from .constraint import AuditTrail
 from .events import EventReading
-from .expected import expected_tables, table_names, tables_of_operations
+from .expected import expected_tables, tables_of_operations
 from .hardening import harden_sql, is_superuser, run_sql, soften_sql
 from .images import Unreadable
 from .install import current_role, has_trail, install_before_migrate, installed_release, printed_sql
@@ -76,7 +76,6 @@ __all__ = [
     "seal",
     "soften_sql",
     "status_of",
-    "table_names",
     "tables_of_operations",
     "trail_differences",
     "trail_of",

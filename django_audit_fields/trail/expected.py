@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import NotSupportedError
 
+from ..triggers import table_names
 from .attach import trails_of
 from .install import flattened, operations_on_disk
 from .operation import AuditTrailOperation
@@ -87,12 +87,6 @@ def tables_of_operations() -> set[str]:
         for _, operation in operations_on_disk()
         if isinstance(operation, AuditTrailOperation) and operation.installs
     }
-
-
-def table_names(quoted: str) -> tuple[str | None, str]:
-    """Schema and table of `"table"` or `"schema"."table"`, as a `db_table` may have it."""
-    names = [name.replace('""', '"') for name in re.findall(r'"((?:[^"]|"")*)"', quoted)]
-    return (names[-2] if len(names) > 1 else None), names[-1]
 
 
 TABLES_QUERY = """
