@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,11 +13,15 @@ from .claims import RequestClaim
 from .scopes import Scope
 from .situation import Situation, situation, standing
 
+logger = logging.getLogger("django_audit_fields")
+
 #: The longest text that is sent, in bytes.
 MAX_CONTEXT_BYTES: Final = 8_192
 #: The longest `source` that a request gives, in characters.
 MAX_SOURCE: Final = 500
 NAMED: Final = ("reason", "on_behalf_of", "source", "request_id")
+#: What follows work into the background.
+HANDED_ON: Final = ("reason", "on_behalf_of")
 
 
 class Told:
@@ -81,7 +86,9 @@ def checked_value(name: str, value: Any) -> Any:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"audit_context's {name} is no JSON value: {value!r} ({error}).") from error
-    if "\\u0000" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    # An escaped backslash before `u0000` is text that only looks like a NUL.
+    holds_nul = "\\u0000" in text.replace("\\\\", "")
+    if holds_nul or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError(
             f"audit_context's {name} holds a NUL character or a lone surrogate, which PostgreSQL "
             f"cannot store: {value!r}."
@@ -139,8 +146,7 @@ def told_by_request(request: Any) -> dict[str, str]:
     told = {"request_id": request_id(request)}
     method, path = getattr(request, "method", None), getattr(request, "path", None)
     if isinstance(method, str) and isinstance(path, str):
-        source = f"{method} {path}"[:MAX_SOURCE].replace("\0", "")
-        told["source"] = source.encode(errors="replace").decode()
+        told["source"] = source_text(f"{method} {path}")
     if audit_settings().trail_client_ip:
         address = getattr(request, "META", {}).get("REMOTE_ADDR")
         if isinstance(address, str) and address:
@@ -156,19 +162,30 @@ def request_id(request: Any) -> str:
     return uuid.uuid4().hex
 
 
+def source_text(source: str) -> str:
+    """`source` as it can be sent, cut to its length."""
+    return source[:MAX_SOURCE].replace("\0", "").encode(errors="replace").decode()
+
+
 def handed_on() -> dict[str, str]:
-    """What follows work into the background: the reason, and for whom."""
+    """The reason, and for whom, for work that goes on in the background."""
     entry = standing(situation().context)
     values = entry.held.values if entry else {}
-    return {name: values[name] for name in ("reason", "on_behalf_of") if name in values}
+    return {name: values[name] for name in HANDED_ON if name in values}
 
 
 def told_by_task(source: str, handed: Any) -> Told:
-    """What is told of background work: where it runs, and what was handed on to it."""
-    known = handed if isinstance(handed, Mapping) else {}
-    values = {"source": checked_text("source", source[:MAX_SOURCE])}
-    for name in ("reason", "on_behalf_of"):
-        text = known.get(name)
-        if isinstance(text, str) and text.strip():
-            values[name] = checked_text(name, text)
-    return Told(values)
+    """What is told of background work: where it runs, and what was handed on to it.
+
+    Never raises: what cannot be told is logged, and the work goes on in its sender's name.
+    """
+    given = handed if isinstance(handed, Mapping) else {}
+    try:
+        known = Told({name: checked_text(name, given[name]) for name in HANDED_ON if name in given})
+    except (TypeError, ValueError) as error:
+        logger.warning("%s goes on without what was handed on to it: %s", source, error)
+        known = Told({})
+    try:
+        return Told({"source": source_text(source), **known.values})
+    except ValueError:
+        return known  # the reason fits, if not beside the source

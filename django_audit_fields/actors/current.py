@@ -171,10 +171,6 @@ def label_for(actor: Any) -> str:
     return label_from(settings.actor, actor) if is_somebody(actor) else settings.fallback
 
 
-#: Causes that were logged; one that comes back for every row would fill the log.
-_warned: set[tuple[object, ...]] = set()
-
-
 def _polled_label() -> str | None:
     """Who is acting when other packages answer crum's getter too: by crum's priorities."""
     try:

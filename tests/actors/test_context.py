@@ -118,6 +118,20 @@ def test_what_cannot_be_sent_is_refused(arguments, error):
         audit_context(**arguments)
 
 
+@pytest.mark.parametrize("text", [r"C:\u0000dir", "a\\\\u0000", "\x01", "\U0001f600"])
+def test_text_that_only_looks_like_a_nul_is_sent(text):
+    """A backslash before `u0000` is text like any other."""
+    with audit_context(reason=text, deep=[text]):
+        assert told() == {"reason": text, "deep": [text]}
+
+
+@pytest.mark.parametrize("text", ["\0", "\\\0", "\\\\\0", "\n\0"])
+def test_a_nul_is_refused_whatever_stands_before_it(text):
+    """PostgreSQL's jsonb would refuse it, and the write with it."""
+    with pytest.raises(ValueError, match="NUL"):
+        audit_context(note=text)
+
+
 def test_more_than_fits_together_is_refused_where_it_is_entered():
     """Each fits by itself, both do not."""
     with (

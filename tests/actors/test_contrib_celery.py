@@ -72,6 +72,26 @@ def test_worker_tells_which_task_it_is_and_why_it_was_sent(worker):
     assert json.loads(finish(jobs.tell.delay())) == {"source": f"task:{jobs.tell.name}"}
 
 
+def test_reason_that_just_fits_does_not_cost_the_sender(worker):
+    """Beside the task's source it would be too long, so the source gives way."""
+    with acting_as("sender"), audit_context(reason="x" * 8_170):
+        results = [jobs.write.delay("long reason"), jobs.tell.delay()]
+    finish(results[0])
+    assert json.loads(finish(results[1])) == {"reason": "x" * 8_170}
+    assert writers() == {"long reason": "sender"}
+
+
+@pytest.mark.parametrize("handed", [{"reason": "a\0b"}, {"reason": 5}, {"reason": "x" * 9_000}])
+def test_header_that_tells_nothing_does_not_cost_the_sender(worker, caplog, handed):
+    """Whatever another publisher wrote there, the task is its sender's, and the log says so."""
+    headers = {"audit_actor": "sender", "audit_context": handed}
+    finish(jobs.write.apply_async(["text"], headers=headers))
+    told = json.loads(finish(jobs.tell.apply_async(headers=headers)))
+    assert told == {"source": f"task:{jobs.tell.name}"}
+    assert writers() == {"text": "sender"}
+    assert "goes on without what was handed on to it" in caplog.text
+
+
 def test_worker_acts_as_whoever_sent_the_task(worker):
     """By label, as a user, by crum; nobody's tasks are nobody's."""
     results = []

@@ -66,3 +66,11 @@ def test_task_tells_where_it_runs_and_why(queue):
         "on_behalf_of": "clinic:3",
         "source": "task:tests.actors.actorapp.queue.tell",
     }
+
+
+def test_reason_that_just_fits_lets_the_task_run(queue):
+    """Beside the task's source it would be too long, so the source gives way."""
+    with acting_as("sender"), audit_context(reason="x" * 8_170):
+        queue.write.enqueue("long reason")
+    queue.work()
+    assert writers() == {"long reason": "sender"}
