@@ -15,7 +15,6 @@ from ..drift import (
     models_with_trigger,
     operations_of_migrations,
     tables_of_migrations,
-    views_of,
 )
 from ..triggers import ROLES, audit_fields_of, named_triggers, table_names
 from .models import audited_models
@@ -41,9 +40,7 @@ def check_vendors(
 
 @register(Tags.models)
 def check_unmanaged(
-    app_configs: Sequence[AppConfig] | None = None,
-    databases: Collection[str] | None = None,
-    **kwargs: Any,
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """W003: a table that no migration of Django's makes, and that none gives a trigger."""
     unmanaged = [model for model in audited_models(app_configs) if not model._meta.managed]
@@ -56,7 +53,6 @@ def check_unmanaged(
     ]
     # One that was managed once has its trigger from then.
     migrated = models_of_migrations() if uncovered else {}
-    views = {name for alias in databases or () for name in views_of(connections[alias])}
     return [
         Warning(
             f"{model._meta.label} is not managed: no migration installs its trigger.",
@@ -66,19 +62,15 @@ def check_unmanaged(
             id="django_audit_fields.W003",
         )
         for model, schema, table in uncovered
-        if not migrated.get(model._meta.label_lower) and table not in views
+        if not migrated.get(model._meta.label_lower)
     ]
 
 
 @register(Tags.models)
 def check_migrations(
-    app_configs: Sequence[AppConfig] | None = None,
-    databases: Collection[str] | None = None,
-    **kwargs: Any,
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """W007, without a database: where one is named, `check_database` says it."""
-    if databases:
-        return []
+    """W007, without a database: from the migrations on disk."""
     wanting = [
         model
         for model in audited_models(app_configs)

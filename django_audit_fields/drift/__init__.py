@@ -13,7 +13,6 @@ from .expected import (
     models_with_trigger,
     operations_of_migrations,
     tables_of_migrations,
-    views_of,
 )
 from .releases import Reinstall
 from .repairs import finish_migrate, repair
@@ -29,5 +28,4 @@ __all__ = [
     "operations_of_migrations",
     "repair",
     "tables_of_migrations",
-    "views_of",
 ]

@@ -89,15 +89,6 @@ def models_with_trigger() -> set[str]:
     return found
 
 
-def views_of(connection: BaseDatabaseWrapper) -> set[str]:
-    """The names of views, materialized ones too."""
-    if connection.vendor != "postgresql":
-        return set()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm')")
-        return {name for (name,) in cursor.fetchall()}
-
-
 def models_of_migrations() -> dict[str, bool]:
     """Whether the migrations on disk give a model an `AuditTrigger`, by its lower-case label."""
     state = MigrationLoader(None, ignore_no_migrations=True).project_state()
