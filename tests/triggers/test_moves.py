@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
@@ -134,38 +133,6 @@ def test_a_row_without_an_updater_keeps_its_maker_when_it_moves() -> None:
     assert row("SELECT created_by FROM moved") == ("maker",)
 
 
-#: Statements that update the victim's row 1 where it is, or delete it, and insert row 2 with its
-#: created_*, all with one statement_timestamp().
-FORGERIES = {
-    "upsert": "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT id, region, created_at, created_by FROM moving WHERE id = 1 UNION ALL "
-    "SELECT 2, region, created_at, created_by FROM moving WHERE id = 1 "
-    "ON CONFLICT (id, region) DO UPDATE SET body = 'x'",
-    "update, insert": "UPDATE moving SET body = 'x' WHERE id = 1; "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'south', created_at, created_by FROM moving WHERE id = 1",
-    "insert from update": "WITH changed AS "
-    "(UPDATE moving SET body = 'x' WHERE id = 1 RETURNING *) "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'north', created_at, created_by FROM changed",
-    "insert from delete": "WITH gone AS (DELETE FROM moving WHERE id = 1 RETURNING *) "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'south', created_at, created_by FROM gone",
-    "update, delete, insert": "UPDATE moving SET body = 'x' WHERE id = 1; "
-    "CREATE TEMPORARY TABLE seen ON COMMIT DROP AS SELECT * FROM moving WHERE id = 1; "
-    "DELETE FROM moving WHERE id = 1; "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'north', created_at, created_by FROM seen",
-    "moved, insert": "UPDATE moving SET region = 'south' WHERE id = 1; "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'north', created_at, created_by FROM moving WHERE id = 1",
-    "update undone, delete, insert": "SAVEPOINT before; "
-    "UPDATE moving SET body = 'x' WHERE id = 1; ROLLBACK TO before; "
-    "CREATE TEMPORARY TABLE seen ON COMMIT DROP AS SELECT * FROM moving WHERE id = 1; "
-    "DELETE FROM moving WHERE id = 1; "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'north', created_at, created_by FROM seen",
-}
 MERGE_FORGERIES = {
     "merge": "MERGE INTO moving USING (SELECT 1 AS id, created_at AS a, created_by AS b "
     "FROM moving WHERE id = 1 UNION ALL SELECT 2, created_at, created_by FROM moving WHERE id = 1"
@@ -186,15 +153,6 @@ MERGE_FORGERIES = {
 def forge(partitioned: str, sql: str) -> None:
     execute(f"CREATE UNIQUE INDEX ON {partitioned} (id, region)")
     execute(sql)
-
-
-MOVE_AND_INSERT = (
-    "WITH old AS (SELECT * FROM moving WHERE id = 1), "
-    "moved AS (UPDATE moving SET region = 'south' WHERE id = 1 RETURNING 1), "
-    "done AS (SELECT count(*) FROM moved) "
-    "INSERT INTO moving (id, region, created_at, created_by) "
-    "SELECT 2, 'west', created_at, created_by FROM old, done"
-)
 
 
 @pytest.mark.parametrize("has_key", [False, True])
@@ -341,10 +299,6 @@ def test_a_table_that_became_a_partition_by_itself(partitioned: str) -> None:
     assert {found.table for found in differences(connection)} == {"public.moving_north"}
     repair(connection)
     assert differences(connection) == []
-
-
-def move_triggers() -> list[Any]:
-    return rows("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname ~ '^~~audit.*move$'")
 
 
 @pytest.mark.django_db(transaction=True)
