@@ -229,3 +229,17 @@ def test_every_write_knows_who_is_acting():
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_string_of_several_may_call_what_sets_the_variable():
+    """What its functions set is not seen, so the next write says again who is acting."""
+    execute(
+        "CREATE FUNCTION pg_temp.forge() RETURNS text LANGUAGE sql AS "
+        "$$ SELECT set_config('app.current_user', 'forged', true) $$"
+    )
+    with acting_as("7"), transaction.atomic():
+        execute(INSERT)
+        execute("SELECT 1; SELECT pg_temp.forge()")
+        execute(INSERT)
+    assert list(Note.objects.values_list("stamped_by", flat=True)) == ["7", "7"]
