@@ -555,3 +555,12 @@ def test_the_system_check_warns_of_what_differs() -> None:
     ]
     assert run_checks(tags=[Tags.database], databases=[]) == []
     assert set(triggers_on(NOTE)) == {UPDATE}
+
+
+def test_a_server_that_takes_no_writes_is_compared_by_what_it_says() -> None:
+    """A standby, say: without a table to try on, arguments and comments still tell of a change."""
+    execute("SET TRANSACTION READ ONLY")
+    assert differences(connection) == []
+    with override_settings(AUDIT_FIELDS={"FALLBACK": "nobody"}):
+        kinds = {found.kind for found in differences(connection) if NOTE in found.table}
+    assert kinds == {"definition"}

@@ -1,4 +1,4 @@
-"""UPDATEs that move a row to another partition, and what passes itself off as such a move."""
+"""UPDATEs that move a row to another partition."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from django_audit_fields.drift.catalog import differences
 from django_audit_fields.drift.repairs import drop_unused_functions, repair
 from django_audit_fields.operations import InstallAuditTriggers
+from django_audit_fields.triggers.rules import ROLES, Stamping
+from django_audit_fields.triggers.sql import install_sql
 from tests.triggers.audited_tables import (
     ROLE_TYPES,
     act_as,
@@ -23,6 +26,7 @@ from tests.triggers.audited_tables import (
     row,
     rows,
     stamps_of,
+    triggers_on,
 )
 
 pytestmark = pytest.mark.django_db
@@ -271,6 +275,21 @@ def test_partitions_made_later_pass_rows_on(
     execute("UPDATE moving SET region = %s", [end])
     assert people_of("moving", 1) == ("victim", "mover")
     assert differences(connection) == []
+
+
+def test_migrate_gives_partitioned_tables_their_function(partitioned: str) -> None:
+    """A model's migration cannot know of partitions; rows that move keep their maker."""
+    stamping = Stamping.of({role: role for role in ROLES}, strict=True)
+    execute(install_sql(partitioned, stamping))
+    assert set(triggers_on(partitioned).values()) == {"audit_fields_stamp"}
+    call_command("migrate", verbosity=0)
+    assert set(triggers_on(partitioned).values()) == {"audit_fields_stamp_partitions"}
+    assert differences(connection) == []
+    act_as("maker")
+    execute("INSERT INTO moving (id, region) VALUES (1, 'north')")
+    act_as("mover")
+    execute("UPDATE moving SET region = 'south'")
+    assert people_of("moving", 1) == ("maker", "mover")
 
 
 def test_a_table_that_became_a_partition_by_itself(partitioned: str) -> None:
