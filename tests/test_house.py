@@ -81,3 +81,21 @@ def test_wings_are_entered_by_the_door(file):
 def test_files_are_short(file):
     """A reader understands a file in one sitting."""
     assert len(file.read_text().splitlines()) <= 300
+
+
+#: The rooms of the trail: each may enter those before it, by their doors.
+TRAIL_ROOMS = ["recording", "reading", "evidence"]
+
+
+@pytest.mark.parametrize(
+    "file", sorted((PACKAGE / "trail").rglob("*.py")), ids=lambda file: str(file.name)
+)
+def test_rooms_of_the_trail_are_entered_by_the_door(file):
+    """What records knows nothing of what reads."""
+    own, *_ = file.relative_to(PACKAGE / "trail").with_suffix("").parts
+    for parts in imports_of(file):
+        if parts[0] == "trail" and len(parts) > 1 and own != "__init__" and parts[1] != own:
+            assert TRAIL_ROOMS.index(parts[1]) < TRAIL_ROOMS.index(own)
+            assert not PACKAGE.joinpath(*parts[:3]).with_suffix(".py").exists(), (
+                f"{file} imports {'.'.join(parts)}"
+            )

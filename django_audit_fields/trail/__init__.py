@@ -1,37 +1,67 @@
 """What happened to a row? Every change of a table with a trail, with who, when and why.
 
-The database keeps it: `schema.sql` and the functions `record*.sql`, called by each table's
-triggers (`sql`, `columns`, `constraint`, `attach`), installed by `migrate` (`schema`, `install`).
-`seal.sql` closes what was recorded (`seals`); `verifying` and `comparing` find what was changed.
-
-It is read by `accessor` and `queries` (which events), `events` and `changes` (what they tell);
-`places` knows whose an event is, `images` and `values` what a column held.
+`recording`: the database keeps it. `reading`: which events there are, and what they tell.
+`evidence`: seals, and what was changed behind the trail's back. Other wings come in by this door.
 """
 
 from __future__ import annotations
 
-from .accessor import TrailManager, attach_accessor, trail_of
-from .attach import attach_trail, is_name_taken, trails_of
-from .baseline import may_write_events, recorded_places, write_baseline
-from .changes import Change
-from .comparing import verify_tables
-from .constraint import AuditTrail
-from .events import EventReading
-from .expected import expected_tables, tables_of_operations
-from .hardening import harden_sql, is_superuser, run_sql, soften_sql
-from .images import Unreadable
-from .install import current_role, has_trail, install_before_migrate, installed_release, printed_sql
-from .installed import Place, TrailDifference, is_hardened, trail_differences
-from .operation import AuditTrailOperation
-from .partitions import maintain, maintain_after_migrate
-from .queries import AuditEventManager, AuditEventQuerySet
-from .repairs import repair_trails
-from .report import FORMATS, Wanted, count_events, reported_events
-from .reverting import RevertError
-from .seals import Seal, export, newest_seal, prune, seal
-from .status import status_of
-from .values import RowImage
-from .verifying import Finding, unsealed_events, verify
+from .evidence import (
+    FORMATS,
+    Finding,
+    Seal,
+    Wanted,
+    count_events,
+    export,
+    harden_sql,
+    is_superuser,
+    may_write_events,
+    newest_seal,
+    prune,
+    recorded_places,
+    reported_events,
+    run_sql,
+    seal,
+    soften_sql,
+    status_of,
+    unsealed_events,
+    verify,
+    verify_tables,
+    write_baseline,
+)
+from .reading import (
+    AuditEventManager,
+    AuditEventQuerySet,
+    Change,
+    EventReading,
+    RevertError,
+    RowImage,
+    TrailManager,
+    Unreadable,
+    attach_accessor,
+    trail_of,
+)
+from .recording import (
+    AuditTrail,
+    AuditTrailOperation,
+    Place,
+    TrailDifference,
+    attach_trail,
+    current_role,
+    expected_tables,
+    has_trail,
+    install_before_migrate,
+    installed_release,
+    is_hardened,
+    is_name_taken,
+    maintain,
+    maintain_after_migrate,
+    printed_sql,
+    repair_trails,
+    tables_of_operations,
+    trail_differences,
+    trails_of,
+)
 
 __all__ = [
     "FORMATS",

@@ -331,7 +331,7 @@ def test_what_another_trigger_writes_is_recorded_after_what_fired_it(model):
 @pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
 def test_nobody_is_told_as_the_settings_say(model, nobody):
     """For SQL that says nothing about who is acting."""
-    from django_audit_fields.trail.constraint import AuditTrail
+    from django_audit_fields.trail.recording.constraint import AuditTrail
 
     with override_settings(AUDIT_FIELDS={"NOBODY": nobody, "FALLBACK": "a 'robot' %s"}):
         [trail] = [entry for entry in model._meta.constraints if isinstance(entry, AuditTrail)]

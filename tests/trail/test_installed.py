@@ -239,7 +239,7 @@ def test_baseline_gives_each_row_without_an_event_one(model):
 
 
 def test_baseline_goes_on_from_batch_to_batch(monkeypatch):
-    from django_audit_fields.trail.baseline import recorded_places, write_baseline
+    from django_audit_fields.trail.evidence.baseline import recorded_places, write_baseline
 
     without_trail("trailapp_line")
     Line.objects.bulk_create(Line(book=book, place=place) for book in (1, 2, 3) for place in 'a"b')

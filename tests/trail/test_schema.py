@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connection, connections, transaction
 from django.test import override_settings
 
-from django_audit_fields.trail import install, maintain, schema
+from django_audit_fields.trail import maintain
+from django_audit_fields.trail.recording import install, schema
 from tests.trail.recorded import Recorded, execute
 from tests.trail.trailapp.models import Gauge, Invoice, Reading
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from django_audit_fields import acting_as
 from django_audit_fields.management.evidence import moment
 from django_audit_fields.trail import FORMATS, Wanted, reported_events
-from django_audit_fields.trail.fhir import audit_event
-from django_audit_fields.trail.report import ReportedEvent
+from django_audit_fields.trail.evidence.fhir import audit_event
+from django_audit_fields.trail.evidence.report import ReportedEvent
 from tests.trail.recorded import execute, set_context
 from tests.trail.trailapp.models import Article, Invoice
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from django_audit_fields.trail.seals import export, seal
+from django_audit_fields.trail.evidence.seals import export, seal
 from tests.trail.evidence.trail import (
     another_connection,
     broken,

@@ -3,8 +3,8 @@
 import pytest
 from django.db import connection, transaction
 
-from django_audit_fields.trail.comparing import verify_tables
-from django_audit_fields.trail.verifying import Finding
+from django_audit_fields.trail.evidence.comparing import verify_tables
+from django_audit_fields.trail.evidence.verifying import Finding
 from tests.trail.evidence.trail import tampering
 from tests.trail.recorded import execute, set_context
 from tests.trail.trailapp.models import Article, Invoice, Patient, Reading, Tag

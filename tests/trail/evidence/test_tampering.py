@@ -6,7 +6,7 @@ import random
 import pytest
 from django.db import connection, transaction
 
-from django_audit_fields.trail.verifying import Finding, verify
+from django_audit_fields.trail.evidence.verifying import Finding, verify
 from tests.trail.evidence.trail import broken, one, sealed_invoices, tampering
 from tests.trail.recorded import COLUMNS, execute
 from tests.trail.trailapp.models import Invoice

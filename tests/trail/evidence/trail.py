@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-from django_audit_fields.trail.seals import Seal, seal
+from django_audit_fields.trail.evidence.seals import Seal, seal
 from tests.trail.recorded import execute
 from tests.trail.trailapp.models import Invoice
 

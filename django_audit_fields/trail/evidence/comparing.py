@@ -7,8 +7,8 @@ from typing import Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..recording import partitions_of, sql_of
 from .baseline import SETTINGS, recorded_places
-from .installed import partitions_of, sql_of
 from .seals import one_snapshot
 from .verifying import Finding
 

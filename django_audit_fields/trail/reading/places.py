@@ -16,8 +16,8 @@ from django.db.models import Field, Model, TextField
 from django.db.models.expressions import RawSQL
 from django.db.models.options import Options
 
-from ..triggers import table_names
-from .attach import trails_of
+from ...triggers import table_names
+from ..recording import trails_of
 
 #: Of a table that the search path finds; where there is none of that name, the schema it begins
 #: with. The collation is that of the trail's column, or its index would not be used.

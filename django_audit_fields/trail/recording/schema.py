@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Final
 
-from ..triggers import quote_identifier, quote_literal
+from ...triggers import quote_identifier, quote_literal
 
 SCHEMA: Final = "audit_trail"
 #: Goes up with every change of the .sql files: `migrate` replaces what an older one has installed.

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model, QuerySet, Value
 from django.db.models.lookups import Exact
 
-from ..actors import audit_context
+from ...actors import audit_context
 from .changes import Change, Page
 from .images import TableReader, Unreadable, put_values
 from .places import model_of, own_tables, row_key, schema_of

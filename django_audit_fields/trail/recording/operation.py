@@ -9,7 +9,7 @@ from django.db import ProgrammingError, router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 
-from ..triggers import quote_identifier
+from ...triggers import quote_identifier
 from .constraint import names_of
 from .sql import LEVELS, Recording, install_sql, remove_sql
 from .tables import TableFacts, table_facts

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .schema import text_of
+from ..recording import text_of
 from .seals import one_snapshot
 
 #: Told how many events of how many are done.

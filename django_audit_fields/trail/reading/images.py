@@ -11,8 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 from django.utils.translation import gettext
 
-from .attach import trails_of
-from .columns import columns_of, local_columns
+from ..recording import columns_of, local_columns, trails_of
 from .values import python_value
 
 #: What stands in an image for a masked value.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..triggers import quote_identifier
+from ...triggers import quote_identifier
 from .expected import ExpectedTable, expected_tables
 from .install import has_trail, installed_release
 from .schema import APPEND_ONLY, RECORDERS, RELEASE, SCHEMA, function_bodies

@@ -15,7 +15,7 @@ from django.db.models.base import ModelBase
 from django.db.models.sql import Query
 from django.utils import timezone
 
-from ..actors import label_for
+from ...actors import label_for
 from .changes import Page
 from .places import names_in_trail, own_tables, row_key, schema_of
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 from django.utils.hashable import make_hashable
 from django.utils.translation import gettext
 
-from ..people import names_of
-from ..triggers import ActorDefault
+from ...people import names_of
+from ...triggers import ActorDefault
 from .images import MASK, TableReader, Unreadable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from django.db import router
 from django.db.models import Model, QuerySet
 from django.db.models.signals import class_prepared
 
-from .attach import trails_of
+from ..recording import trails_of
 from .past import rows_as_of
 from .queries import AuditEventManager, AuditEventQuerySet, is_model
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..triggers import quote_identifier
+from ...triggers import quote_identifier
 from .expected import ExpectedTable, expected_tables
 from .install import current_role, installed_release
 from .installed import (

@@ -7,10 +7,16 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..recording import (
+    RELEASE,
+    installed_release,
+    is_hardened,
+    rows,
+    sql_of,
+    this_year,
+    trail_differences,
+)
 from .baseline import recorded_places
-from .install import installed_release, this_year
-from .installed import is_hardened, rows, sql_of, trail_differences
-from .schema import RELEASE
 
 OWNER_QUERY: Final = """
     SELECT pg_catalog.pg_get_userbyid(relowner)::text, rolcanlogin FROM pg_catalog.pg_class

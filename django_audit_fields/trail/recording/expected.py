@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import NotSupportedError
 
-from ..triggers import table_names
+from ...triggers import table_names
 from .attach import trails_of
 from .install import flattened, operations_on_disk
 from .operation import AuditTrailOperation

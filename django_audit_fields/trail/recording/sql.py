@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..conf import audit_settings
-from ..triggers import quote_identifier, quote_literal
+from ...conf import audit_settings
+from ...triggers import quote_identifier, quote_literal
 
 #: `!` sorts first: an AFTER trigger that updates its own row would otherwise be recorded before.
 PREFIX: Final = "!audit_trail"

@@ -8,10 +8,9 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..actors import current_actor
-from ..triggers import quote_identifier
-from .installed import InstalledTrigger, Place, installed_triggers, rows, sql_of
-from .sql import TRUNCATE_TRIGGER
+from ...actors import current_actor
+from ...triggers import quote_identifier
+from ..recording import TRUNCATE_TRIGGER, InstalledTrigger, Place, installed_triggers, rows, sql_of
 
 BATCH_SIZE: Final = 5_000
 

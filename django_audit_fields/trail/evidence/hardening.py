@@ -8,10 +8,18 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..triggers import quote_identifier, quote_literal
-from .install import current_role
-from .installed import installed_triggers, rows, sql_of
-from .schema import APPEND_ONLY, HELPERS, RECORDERS, SCHEMA, SEAL_FUNCTIONS
+from ...triggers import quote_identifier, quote_literal
+from ..recording import (
+    APPEND_ONLY,
+    HELPERS,
+    RECORDERS,
+    SCHEMA,
+    SEAL_FUNCTIONS,
+    current_role,
+    installed_triggers,
+    rows,
+    sql_of,
+)
 
 OWNERS_QUERY: Final = """
     SELECT pg_catalog.pg_get_userbyid(nspowner)::text, pg_catalog.pg_get_userbyid(proowner)::text

@@ -9,7 +9,7 @@ from django.db import connections, transaction
 from django.db.models import Field, ForeignKey, Model
 from django.utils.translation import gettext as _
 
-from ..actors import preserve_audit_fields
+from ...actors import preserve_audit_fields
 from .changes import named_by
 from .images import MASK, TableReader, Unreadable
 from .places import own_tables

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ..conf import audit_settings
+from ...conf import audit_settings
 
 COLUMNS = (
     "number, kind, sealed_at AT TIME ZONE 'UTC', sealed_by, events, partitions, detail,"

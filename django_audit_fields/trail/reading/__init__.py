@@ -1,0 +1,28 @@
+"""What happened, and what was it before? Read by `accessor` and `queries`, told by `events`.
+
+`changes` has the fields of an event as people read them, `images` and `values` what a column held,
+`places` whose an event is. `past` has rows as they were, `reverting` writes them back.
+"""
+
+from __future__ import annotations
+
+from .accessor import TrailManager, attach_accessor, trail_of
+from .changes import Change
+from .events import EventReading
+from .images import Unreadable
+from .queries import AuditEventManager, AuditEventQuerySet
+from .reverting import RevertError
+from .values import RowImage
+
+__all__ = [
+    "AuditEventManager",
+    "AuditEventQuerySet",
+    "Change",
+    "EventReading",
+    "RevertError",
+    "RowImage",
+    "TrailManager",
+    "Unreadable",
+    "attach_accessor",
+    "trail_of",
+]
