@@ -65,8 +65,9 @@ READS = {
         2.0,
     ),
     "a week of one person": (
-        "SELECT * FROM audit_trail.event WHERE actor = %s AND recorded_at >= now() - interval"
-        " '%s weeks' AND recorded_at < now() - interval '%s weeks' ORDER BY recorded_at DESC",
+        "SELECT * FROM audit_trail.event WHERE actor = %s"
+        " AND recorded_at >= now() - make_interval(weeks => %s)"
+        " AND recorded_at < now() - make_interval(weeks => %s) ORDER BY recorded_at DESC",
         lambda number: [str(number), number % 40 + 1, number % 40],
         10.0,
     ),
