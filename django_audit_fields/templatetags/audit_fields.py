@@ -1,4 +1,4 @@
-"""`{% load audit_fields %}`: people by name in templates."""
+"""`{% load audit_fields %}`: people by name, and what happened to a row, in templates."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 
 from ..people import name_of, prefetch
+from ..trail import events_to_show, timeline
 
 register = template.Library()
 
@@ -26,3 +27,20 @@ def people(rows: Iterable[Any], *columns: str) -> str:
     """
     prefetch(rows, *columns)
     return ""
+
+
+@register.inclusion_tag("audit_fields/timeline.html")
+def audit_timeline(target: Any, limit: int = 50, fields: str | None = None) -> dict[str, Any]:
+    """`{% audit_timeline invoice %}`: what happened to a row, newest first, as a list.
+
+    `target` is an instance, a model, or events, such as a page of `AuditEvent`s. At most `limit`
+    events are shown, and the list says where there are more. `fields` names the fields to show,
+    with commas between; what else changed is only counted. Looks nowhere for permissions: who sees
+    the page sees the list. Styled by `audit_fields/timeline.css`.
+    """
+    # One more, to know whether there are more.
+    events = list(events_to_show(target)[: limit + 1])
+    names = None if fields is None else {name.strip() for name in fields.split(",")}
+    entries = timeline(events[:limit], lambda event: names)
+    rows = {(event.table_name, event.row_key) for event in events}
+    return {"entries": entries, "is_cut": len(events) > limit, "is_mixed": len(rows) > 1}

@@ -1,7 +1,8 @@
 """What happened, and what was it before? Read by `accessor` and `queries`, told by `events`.
 
-`changes` has the fields of an event as people read them, `images` and `values` what a column held,
-`places` whose an event is. `past` has rows as they were, `reverting` writes them back.
+`timeline` is what pages show of them. `changes` has the fields of an event as people read them,
+`images` and `values` what a column held, `places` whose an event is. `past` has rows as they were,
+`reverting` writes them back.
 """
 
 from __future__ import annotations
@@ -12,17 +13,22 @@ from .events import EventReading
 from .images import Unreadable
 from .queries import AuditEventManager, AuditEventQuerySet
 from .reverting import RevertError
+from .timeline import Entry, events_to_show, timeline, version_of
 from .values import RowImage
 
 __all__ = [
     "AuditEventManager",
     "AuditEventQuerySet",
     "Change",
+    "Entry",
     "EventReading",
     "RevertError",
     "RowImage",
     "TrailManager",
     "Unreadable",
     "attach_accessor",
+    "events_to_show",
+    "timeline",
     "trail_of",
+    "version_of",
 ]

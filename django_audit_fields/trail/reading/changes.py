@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.hashable import make_hashable
 from django.utils.translation import gettext
 
-from ...people import names_of
+from ...people import name_of, names_of
 from ...triggers import ActorDefault
 from .images import MASK, TableReader, Unreadable
 
@@ -70,31 +70,47 @@ class Page:
         return self.readers[model]
 
     def changes(self, event: EventReading) -> list[Change]:
+        steps = self.loaded_steps()[id(event)]
+        is_here = self.is_here(event)
+        return [self.change(step, is_here) for step in steps]
+
+    def person(self, event: EventReading) -> str:
+        """The name of whom the event's actor stands for."""
+        self.loaded_steps()
+        return self._people.get(event.actor) or name_of(event.actor)
+
+    def loaded_steps(self) -> dict[int, list[Step]]:
         if self._steps is None:
             steps = {id(each): list(self.steps(each)) for each in self.events}
-            self._people = names_of(people_in(steps.values()))
+            # Whom a deferred column names is asked for when it is shown.
+            actors = {vars(each).get("actor") for each in self.events}
+            self._people = names_of(people_in(steps.values()) | actors)
             self._names = self.find_names(steps)
             # Last: a lookup that failed is made again.
             self._steps = steps
-        is_here = self.is_here(event)
-        return [self.change(step, is_here) for step in self._steps[id(event)]]
+        return self._steps
+
+    def images(self, event: EventReading) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """What is told of an event, before and after it, by the columns of its time."""
+        before, after = event.before or {}, event.after or {}
+        if event.action == "update":
+            # It has its old values of what changed, and the whole row after it.
+            after = {name: value for name, value in after.items() if name in before}
+        return before, after
 
     def steps(self, event: EventReading) -> Iterable[Step]:
         if event.action == "truncate":
             return
         connection = connections[event.database]
-        before, after = event.before or {}, event.after or {}
+        before, after = self.images(event)
         fields: Mapping[str, Field[Any, Any]] = {}
-        ordered: Iterable[str] = before | after
+        ordered: Iterable[str] = {**before, **after}
         if model := event.model:
             reader = self.reader(model)
             before = reader.values(before, connection)
             after = reader.values(after, connection)
             fields, ordered = reader.fields, reader.ordered(before | after)
         for column in ordered:
-            # An update has its old values of what changed, and the whole row after it.
-            if event.action == "update" and column not in before:
-                continue
             step = Step(column, fields.get(column), before.get(column), after.get(column))
             if not (step.before is None and step.after is None):
                 yield step
@@ -183,7 +199,7 @@ def holds_label(field: Field[Any, Any] | None) -> bool:
     return field is not None and isinstance(field.db_default, ActorDefault)
 
 
-def people_in(steps: Iterable[Sequence[Step]]) -> set[str]:
+def people_in(steps: Iterable[Sequence[Step]]) -> set[str | None]:
     return {
         label
         for each in steps

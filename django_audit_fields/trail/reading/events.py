@@ -98,9 +98,18 @@ class EventReading:
 
     def changes(self) -> list[Change]:
         """Each field that the event changed, before and after; none for a truncate."""
+        return self.own_page.changes(self)
+
+    @property
+    def person(self) -> str:
+        """The name of whom `actor` stands for, as `people.name_of` has it."""
+        return self.own_page.person(self)
+
+    @property
+    def own_page(self) -> Page:
         if self.page is None:
             self.page = Page([self])
-        return self.page.changes(self)
+        return self.page
 
     def instance(self) -> Model | None:
         """The unsaved instance as it was after the event; before it, for a delete.
