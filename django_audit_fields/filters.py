@@ -39,8 +39,11 @@ class PersonFilter(admin.FieldListFilter):
         super().__init__(field, request, params, model, model_admin, field_path)
         self.chosen = self._last(field_path)
         self.searched = self._last(self.search_parameter)
+        self.labels = [label for label in self.find_labels(request, model_admin) if label]
+
+    def find_labels(self, request: HttpRequest, model_admin: Any) -> list[str]:
         rows = model_admin.get_queryset(request).order_by().distinct()
-        self.labels = [label for label in rows.values_list(field_path, flat=True) if label]
+        return list(rows.values_list(self.field_path, flat=True))
 
     def _last(self, parameter: str) -> str:
         values: Any = self.used_parameters.get(parameter) or [""]

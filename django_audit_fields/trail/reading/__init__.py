@@ -11,12 +11,14 @@ from .accessor import TrailManager, attach_accessor, trail_of
 from .changes import Change
 from .events import EventReading
 from .images import Unreadable
-from .queries import AuditEventManager, AuditEventQuerySet
+from .queries import ACTIONS, AuditEventManager, AuditEventQuerySet, in_table
 from .reverting import RevertError
-from .timeline import Entry, events_to_show, timeline, version_of
+from .timeline import DEEDS, Entry, events_to_show, timeline, version_of
 from .values import RowImage
 
 __all__ = [
+    "ACTIONS",
+    "DEEDS",
     "AuditEventManager",
     "AuditEventQuerySet",
     "Change",
@@ -28,6 +30,7 @@ __all__ = [
     "Unreadable",
     "attach_accessor",
     "events_to_show",
+    "in_table",
     "timeline",
     "trail_of",
     "version_of",

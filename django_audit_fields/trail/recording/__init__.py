@@ -10,7 +10,7 @@ from __future__ import annotations
 from .attach import attach_trail, is_name_taken, trails_of
 from .columns import columns_of, local_columns
 from .constraint import AuditTrail
-from .expected import expected_tables, tables_of_operations
+from .expected import expected_tables, is_recorded, needs_reason, tables_of_operations
 from .install import (
     current_role,
     has_trail,
@@ -59,9 +59,11 @@ __all__ = [
     "installed_triggers",
     "is_hardened",
     "is_name_taken",
+    "is_recorded",
     "local_columns",
     "maintain",
     "maintain_after_migrate",
+    "needs_reason",
     "partitions_of",
     "printed_sql",
     "repair_trails",

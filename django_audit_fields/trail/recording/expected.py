@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from django.apps import apps
 from django.db import ProgrammingError, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
+from django.db.models import Model
 from django.db.utils import NotSupportedError
 
 from ...triggers import table_names
@@ -82,11 +84,43 @@ def of_operations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
 
 def tables_of_operations() -> set[str]:
     """The tables that the migrations on disk give a trail to, applied or not."""
-    return {
-        operation.table
-        for _, operation in operations_on_disk()
-        if isinstance(operation, AuditTrailOperation) and operation.installs
-    }
+    return {operation.table for operation in installing_operations()}
+
+
+def installing_operations() -> Iterator[AuditTrailOperation]:
+    for _, operation in operations_on_disk():
+        if isinstance(operation, AuditTrailOperation) and operation.installs:
+            yield operation
+
+
+@functools.cache
+def reasons_by_table() -> dict[str, bool]:
+    """Of the tables that migrations give a trail to: whether a change needs a reason."""
+    found: dict[str, bool] = {}
+    for operation in installing_operations():
+        found[operation.table] = found.get(operation.table, False) or operation.reason
+    return found
+
+
+def rules_of(model: type[Model]) -> Iterator[bool]:
+    """For each table of the model that has a trail: whether a change of it needs a reason."""
+    concrete = model._meta.concrete_model or model
+    for table in (concrete, *concrete._meta.get_parent_list()):
+        trails = trails_of(table)
+        if trails:
+            yield trails[0].reason
+        elif table._meta.db_table in reasons_by_table():
+            yield reasons_by_table()[table._meta.db_table]
+
+
+def is_recorded(model: type[Model]) -> bool:
+    """Whether the rows of the model have a trail, by its own rules or by a migration."""
+    return any(True for _ in rules_of(model))
+
+
+def needs_reason(model: type[Model]) -> bool:
+    """Whether a change of a row of the model needs a reason."""
+    return any(rules_of(model))
 
 
 TABLES_QUERY = """

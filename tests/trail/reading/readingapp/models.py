@@ -170,3 +170,37 @@ class Plain(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Named(TrailModel):
+    """A key that is text, and needs quoting in an address."""
+
+    name = models.TextField(primary_key=True)
+    text = models.TextField(blank=True, default="")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Treated(models.Model):
+    """Each change needs a reason."""
+
+    name = models.TextField()
+    note = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = [AuditTrail(name="%(app_label)s_%(class)s_trail", reason=True)]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Treatment(models.Model):
+    customer = models.ForeignKey(Customer, models.CASCADE)
+    name = models.TextField()
+
+    class Meta:
+        constraints = [AuditTrail(name="%(app_label)s_%(class)s_trail", reason=True)]
+
+    def __str__(self) -> str:
+        return self.name

@@ -9,22 +9,17 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db import models
 
-from .fields import AuditActorField
-from .filters import PersonFilter, named
-from .people import LABEL_COLUMNS, name_expression, name_of, prefetch
-from .stamping import audit_names
+from ..fields import AuditActorField
+from ..filters import PersonFilter
+from ..people import LABEL_COLUMNS, name_expression, name_of, prefetch
+from ..stamping import audit_names
 
 if TYPE_CHECKING:
-    from django.contrib.admin.options import BaseModelAdmin
     from django.contrib.admin.views.main import ChangeList
-    from django.http import HttpRequest, HttpResponse
 
-    # What a ModelAdmin and an inline have between them; a call of what only one of them has is
-    # ignored as [misc] below.
-    AdminBase = BaseModelAdmin[Any]
     ListBase = ChangeList
 else:
-    AdminBase = ListBase = object
+    ListBase = object
 
 ORDER = ("created_at", "created_by", "updated_at", "updated_by")
 Names = Callable[[], Mapping[str, str]]
@@ -105,69 +100,3 @@ admin.FieldListFilter.register(
 def label_columns(model: type[models.Model]) -> list[str]:
     columns = audit_names(model)
     return [name for name in ORDER if name in columns and name in LABEL_COLUMNS]
-
-
-class AuditAdminMixin(AdminBase):
-    """For a `ModelAdmin` of an audited model, or an inline.
-
-        @admin.register(Invoice)
-        class InvoiceAdmin(AuditAdminMixin, admin.ModelAdmin):
-            list_display = ["number", "updated_by", "updated_at"]
-            list_filter = ["updated_by"]
-            search_fields = ["number", "updated_by"]
-
-    The columns may stand wherever Django takes a field for display, and show people by name; the
-    names of a whole list come in one query. An inline needs the mixin on its parent as well, which
-    need not be audited.
-    """
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        given = super().get_readonly_fields(request, obj)
-        model: type[models.Model] = self.model
-        columns = audit_names(model)
-        return [*given, *(name for name in ORDER if name in columns and name not in given)]
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        self._show_people(context)
-        response: HttpResponse = super().render_change_form(  # type: ignore[misc]
-            request, context, *args, **kwargs
-        )
-        return response
-
-    def render_history_view(
-        self, request: HttpRequest, template: str, context: dict[str, Any], **kwargs: Any
-    ) -> Any:
-        """What django-simple-history calls, for the form of a former version."""
-        self._show_people(context)
-        return super().render_history_view(request, template, context, **kwargs)  # type: ignore[misc]
-
-    def _show_people(self, context: dict[str, Any]) -> None:
-        if page := context.get("adminform"):
-            show_people(page, self, lambda: [page.form.instance])
-
-    def get_inline_formsets(self, *args: Any, **kwargs: Any) -> Any:
-        pages = super().get_inline_formsets(*args, **kwargs)  # type: ignore[misc]
-        for page in pages:
-            if isinstance(page.opts, AuditAdminMixin):
-                show_people(page, page.opts, page.formset.get_queryset)
-        return pages
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        changelist = super().get_changelist(request, **kwargs)  # type: ignore[misc]
-        return type(changelist.__name__, (PeopleInList, changelist), {})
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: Any, search_term: str
-    ) -> tuple[Any, bool]:
-        """Where `search_fields` names one of the two columns, the name of a person is found."""
-        found, may_have_duplicates = super().get_search_results(  # type: ignore[misc]
-            request, queryset, search_term
-        )
-        searched = set(self.get_search_fields(request))  # type: ignore[attr-defined]
-        if search_term.strip():
-            for column in label_columns(self.model):
-                if column in searched:
-                    found = found | queryset.filter(named(column, search_term.strip()))
-        return found, may_have_duplicates

@@ -1,0 +1,221 @@
+"""The list of all events: filtered, searched, exported, and no wider than each model's admin."""
+
+import csv
+import datetime
+import json
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from django_audit_fields import acting_as, audit_context
+from django_audit_fields.admin import AuditAdminMixin
+from django_audit_fields.models import AuditEvent
+from tests.trail.admin.conftest import words
+from tests.trail.reading.readingapp.models import Customer, Order, Secretive
+from tests.trail.trailapp.models import Article, Tag
+
+pytestmark = pytest.mark.django_db
+LIST = "admin:django_audit_fields_auditevent_changelist"
+EXPORT = "admin:django_audit_fields_auditevent_export"
+VIEW = "django_audit_fields.view_auditevent"
+
+
+@pytest.fixture
+def amara():
+    return User.objects.create_user("u1", first_name="Amara", last_name="Okafor")
+
+
+def rows_of(client, **parameters):
+    """The rows that the list shows, as `Order 1`."""
+    response = client.get(reverse(LIST), parameters)
+    assert response.status_code == 200, response
+    return [(event.action, event.row_key) for event in response.context["cl"].result_list]
+
+
+def exported(client, **parameters):
+    response = client.get(reverse(EXPORT), parameters)
+    text = "".join(part.decode() for part in response.streaming_content)
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_the_list_says_who_did_what_when_and_why(serve, root, amara, browse):
+    serve({Order: {}})
+    with acting_as(amara), audit_context(reason="phone call"):
+        order = Order.objects.create()
+    page = browse(root, reverse(LIST))
+    assert f"Amara Okafor Created Order {order.pk} phone call" in page
+
+
+def test_filters_by_person_table_action_and_date(client, serve, root, amara):
+    serve({Order: {}, Secretive: {}})
+    with acting_as(amara):
+        order = Order.objects.create()
+    with acting_as("nightly"):
+        Order.objects.update(amount=1)
+        secretive = Secretive.objects.create()
+    client.force_login(root)
+    assert rows_of(client, actor=amara.pk) == [("insert", str(order.pk))]
+    assert rows_of(client, actor__person="okafor") == [("insert", str(order.pk))]
+    assert rows_of(client, actor="nightly") == [
+        ("insert", str(secretive.pk)),
+        ("update", str(order.pk)),
+    ]
+    assert rows_of(client, table="readingapp.secretive") == [("insert", str(secretive.pk))]
+    assert rows_of(client, action="update") == [("update", str(order.pk))]
+    today = timezone.localdate()
+    day = {"recorded_at__year": today.year, "recorded_at__month": today.month}
+    assert len(rows_of(client, **day, recorded_at__day=today.day)) == 3
+    long_ago = today - datetime.timedelta(days=800)
+    assert rows_of(client, recorded_at__year=long_ago.year) == []
+
+
+def test_searches_a_key_and_a_request(client, serve, root):
+    serve({Order: {}})
+    with audit_context(request_id="req-1"):
+        one = Order.objects.create()
+    other = Order.objects.create()
+    client.force_login(root)
+    assert rows_of(client, q=str(other.pk)) == [("insert", str(other.pk))]
+    assert rows_of(client, q="req-1") == [("insert", str(one.pk))]
+    assert rows_of(client, q="req") == []
+
+
+def test_the_number_of_queries_does_not_grow(client, serve, root):
+    serve({Order: {}})
+    client.force_login(root)
+
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            client.get(reverse(LIST))
+        return len(captured)
+
+    people = [User.objects.create_user(f"p{i}") for i in range(4)]
+    customers = [Customer.objects.create(name=f"c{i}") for i in range(4)]
+
+    def write(times):
+        for i in range(times):
+            with acting_as(people[i % 4]):
+                Order.objects.create(customer=customers[i % 4])
+
+    write(4)
+    queries()
+    few = queries()
+    write(60)
+    assert queries() == few
+
+
+def test_nobody_sees_more_of_a_model_than_its_admin_shows(client, serve, staff):
+    def get_queryset(self, request):
+        return Order.objects.filter(state="o")
+
+    serve({Order: {"get_queryset": get_queryset, "exclude": ["note"]}, Secretive: {}})
+    seen = Order.objects.create(state="o", note="unseen")
+    Order.objects.create(state="p")
+    Secretive.objects.create(name="s")
+    article = Article.objects.create(title="t")  # has no admin
+    tag = Tag.objects.create()
+    article.tags.add(tag)
+
+    client.force_login(staff("nobody", VIEW))
+    assert rows_of(client) == []
+    client.force_login(staff("clerk", VIEW, "readingapp.view_order"))
+    assert rows_of(client) == [("insert", str(seen.pk))]
+    event = seen.trail.first()
+    page = client.get(reverse("admin:django_audit_fields_auditevent_change", args=[event.pk]))
+    assert "unseen" not in page.content.decode()
+    assert "1 field is not shown here." in words(page)
+    (line,) = exported(client)
+    assert "unseen" not in line["changes"]
+    assert line["fields_not_shown"] == "1"
+    client.force_login(staff("editor", VIEW, "trailapp.view_article"))
+    assert len(rows_of(client)) == 2  # the article, and its link to the tag
+
+
+def test_an_event_that_may_not_be_seen_is_not_found(client, serve, staff):
+    serve({Order: {}})
+    event = Order.objects.create(note="unseen").trail.first()
+    client.force_login(staff("clerk", VIEW))
+    url = reverse("admin:django_audit_fields_auditevent_change", args=[event.pk])
+    response = client.get(url, follow=True)
+    assert b"unseen" not in response.content
+    assert exported(client) == []
+
+
+def test_without_its_permission_there_is_no_list(client, serve, staff):
+    serve({Order: {}})
+    event = Order.objects.create().trail.first()
+    client.force_login(staff("clerk", "readingapp.view_order"))
+    change = reverse("admin:django_audit_fields_auditevent_change", args=[event.pk])
+    for url in (reverse(LIST), reverse(EXPORT), change):
+        assert client.get(url).status_code == 403
+
+
+def test_nothing_is_written_there(client, serve, root):
+    serve({Order: {}})
+    event = Order.objects.create().trail.first()
+    client.force_login(root)
+    delete = reverse("admin:django_audit_fields_auditevent_delete", args=[event.pk])
+    add = reverse("admin:django_audit_fields_auditevent_add")
+    assert client.get(add).status_code == 403
+    assert client.post(delete, {"post": "yes"}).status_code == 403
+    assert AuditEvent.objects.filter(pk=event.pk).exists()
+
+
+def test_one_event_is_told_with_all_that_is_known(serve, root, amara, browse):
+    serve({Order: {}})
+    with acting_as(amara), audit_context(request_id="req-1", source="POST /orders/"):
+        order = Order.objects.create(note="n-1")
+    event = order.trail.first()
+    page = browse(root, reverse("admin:django_audit_fields_auditevent_change", args=[event.pk]))
+    assert f"Amara Okafor Created: Order {order.pk}" in page
+    assert "note after: n-1" in page
+    assert "Request req-1" in page
+    assert f"Label {amara.pk}" in page
+    assert "public.readingapp_order" in page
+    assert "All changes of this row" in page
+
+
+def test_the_export_has_what_is_filtered(client, serve, root, amara):
+    serve({Order: {}, Secretive: {}})
+    with acting_as(amara), audit_context(reason="=HYPERLINK(1)"):
+        order = Order.objects.create(amount=80)
+        Order.objects.update(amount=90)
+    Secretive.objects.create(ssn="123-45")
+    client.force_login(root)
+    update, insert = exported(client, actor=amara.pk)
+    assert (insert["action"], insert["row_key"]) == ("insert", str(order.pk))
+    assert (update["actor"], update["person"]) == (str(amara.pk), "Amara Okafor")
+    assert update["reason"] == "'=HYPERLINK(1)"  # no formula
+    assert json.loads(update["changes"])["amount"] == ["80.00", "90.00"]
+    assert update["recorded_at"].endswith("+00:00")
+    (secretive,) = exported(client, table="readingapp.secretive")
+    assert json.loads(secretive["changes"])["ssn"] == ["", "***"]
+
+
+def test_a_wrong_filter_leads_back_to_the_list(client, serve, root):
+    serve({Order: {}})
+    client.force_login(root)
+    assert client.get(reverse(EXPORT), {"nonsense": "1"}).status_code == 302
+
+
+def test_a_project_without_a_trail_has_no_such_entry(client, serve, root, monkeypatch):
+    import django_audit_fields.admin.events as events
+
+    serve({Order: {}})
+    client.force_login(root)
+    assert "Audit events" in words(client.get(reverse("admin:index")))
+    monkeypatch.setattr(events, "has_trail", lambda using: False)
+    assert "Audit events" not in words(client.get(reverse("admin:index")))
+
+
+def test_a_history_page_is_linked_where_there_is_one(serve):
+    site = serve({Order: {}})
+    model_admin = site.get_model_admin(AuditEvent)
+    order, secretive = Order.objects.create(), Secretive.objects.create()
+    assert isinstance(site.get_model_admin(Order), AuditAdminMixin)
+    assert model_admin.row_url(order.trail.first()).endswith(f"/order/{order.pk}/history/")
+    assert model_admin.row_url(AuditEvent.objects.of(secretive).first()) is None

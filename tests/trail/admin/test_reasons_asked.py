@@ -1,0 +1,190 @@
+"""Where a change needs a reason, the admin asks for one, and records it with all that it saves."""
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+
+from django_audit_fields import audit_context
+from django_audit_fields.admin import AuditAdminMixin
+from django_audit_fields.models import AuditEvent
+from tests.trail.admin.conftest import words
+from tests.trail.reading.readingapp.models import Customer, Order, Treated, Treatment
+
+pytestmark = pytest.mark.django_db
+ADD, LIST = "admin:readingapp_treated_add", "admin:readingapp_treated_changelist"
+FIELD = 'name="audit_reason"'
+
+
+def made(**values):
+    with audit_context(reason="made for the test"):
+        return Treated.objects.create(**{"name": "Ann", **values})
+
+
+def page_of(row, page):
+    return reverse(f"admin:readingapp_treated_{page}", args=[row.pk])
+
+
+def reasons(target=Treated):
+    return list(
+        AuditEvent.objects.of(target).order_by("id").values_list("action", "context__reason")
+    )
+
+
+@pytest.fixture
+def browser(client, root):
+    client.force_login(root)
+    return client
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fields": ["name"]}, {"fieldsets": [("Who", {"fields": [("name", "note")]})]}],
+    ids=["all fields", "fields", "fieldsets"],
+)
+def test_a_form_asks_and_what_it_saves_has_the_reason(browser, serve, options):
+    serve({Treated: options})
+    page = browser.get(reverse(ADD)).content.decode()
+    assert page.count(FIELD) == 1
+    assert "Reason for change" in page
+    response = browser.post(reverse(ADD), {"name": "Ann"})
+    assert "This field is required" in words(response)
+    assert not Treated.objects.exists()
+
+    browser.post(reverse(ADD), {"name": "Ann", "audit_reason": " admitted "})
+    row = Treated.objects.get()
+    assert FIELD in browser.get(page_of(row, "change")).content.decode()
+    browser.post(page_of(row, "change"), {"name": "Anna", "audit_reason": "misspelt"})
+    assert reasons() == [("insert", "admitted"), ("update", "misspelt")]
+    # The reason is no field of the row.
+    assert "eason" not in LogEntry.objects.order_by("id").last().change_message
+
+
+def test_a_model_that_needs_none_is_not_asked(browser, serve):
+    serve({Order: {}})
+    assert FIELD not in browser.get(reverse("admin:readingapp_order_add")).content.decode()
+
+
+def test_who_may_only_look_is_not_asked(client, serve, staff):
+    serve({Treated: {}})
+    row = made()
+    client.force_login(staff("clerk", "readingapp.view_treated"))
+    response = client.get(page_of(row, "change"))
+    assert response.status_code == 200
+    assert FIELD not in response.content.decode()
+
+
+def test_an_inline_asks_on_its_parent_s_page(browser, serve):
+    class TreatmentInline(AuditAdminMixin, admin.TabularInline):
+        model = Treatment
+        extra = 1
+
+    serve({Customer: {"inlines": [TreatmentInline]}})
+    url = reverse("admin:readingapp_customer_add")
+    assert browser.get(url).content.decode().count(FIELD) == 1
+    form = {
+        "name": "Ann",
+        "treatment_set-TOTAL_FORMS": "1",
+        "treatment_set-INITIAL_FORMS": "0",
+        "treatment_set-0-name": "x-ray",
+        "audit_reason": "admitted",
+    }
+    browser.post(url, form)
+    assert reasons(Treatment) == [("insert", "admitted")]
+
+
+def test_a_deletion_asks_on_its_page(browser, serve):
+    serve({Treated: {}})
+    row = made()
+    page = browser.get(page_of(row, "delete")).content.decode()
+    assert page.count(FIELD) == 1
+    browser.post(page_of(row, "delete"), {"post": "yes", "audit_reason": "entered twice"})
+    assert reasons()[-1] == ("delete", "entered twice")
+
+
+def test_a_deletion_without_a_reason_is_asked_once_more(browser, serve):
+    """As after a project's own page, which has no such field."""
+    serve({Treated: {"delete_confirmation_template": "admin/delete_confirmation.html"}})
+    row = made()
+    assert FIELD not in browser.get(page_of(row, "delete")).content.decode()
+    response = browser.post(page_of(row, "delete"), {"post": "yes"})
+    assert "needs a reason. Nothing was changed yet." in words(response)
+    assert Treated.objects.exists()
+    browser.post(page_of(row, "delete"), {**hidden(response), "audit_reason": "entered twice"})
+    assert reasons()[-1] == ("delete", "entered twice")
+
+
+def hidden(response):
+    fields = re.findall(r'type="hidden" name="([^"]*)" value="([^"]*)"', response.content.decode())
+    sent = {}
+    for name, value in fields:
+        sent.setdefault(name, []).append(value)
+    return sent
+
+
+def test_deleting_what_is_selected_asks_on_its_page(browser, serve):
+    serve({Treated: {}})
+    rows = [made(), made()]
+    chosen = {"action": "delete_selected", "_selected_action": [row.pk for row in rows]}
+    response = browser.post(reverse(LIST), chosen)
+    assert response.content.decode().count(FIELD) == 1
+    browser.post(reverse(LIST), {**hidden(response), "audit_reason": "of last year"})
+    assert reasons()[-2:] == [("delete", "of last year")] * 2
+
+
+def test_an_action_that_changes_rows_asks_first(browser, serve):
+    ran = []
+
+    @admin.action(description="Mark")
+    def mark(model_admin, request, queryset):
+        ran.append(queryset.update(note="marked"))
+
+    serve({Treated: {"actions": [mark]}})
+    rows = [made(), made()]
+    chosen = {"action": "mark", "_selected_action": [row.pk for row in rows]}
+    response = browser.post(reverse(LIST), chosen)
+    assert FIELD in response.content.decode()
+    assert ran == []
+    browser.post(reverse(LIST), {**hidden(response), "audit_reason": "checked"})
+    assert ran == [2]
+    assert reasons()[-2:] == [("update", "checked")] * 2
+
+
+def test_an_action_that_only_looks_is_not_asked(browser, serve):
+    ran = []
+
+    @admin.action(description="Look", permissions=["view"])
+    def look(model_admin, request, queryset):
+        ran.append(queryset.count())
+
+    serve({Treated: {"actions": [look]}})
+    browser.post(reverse(LIST), {"action": "look", "_selected_action": [made().pk]})
+    assert ran == [1]
+
+
+def test_saving_a_list_asks(browser, serve):
+    serve({Treated: {"list_display": ["id", "note"], "list_editable": ["note"]}})
+    row = made()
+    form = {
+        "form-TOTAL_FORMS": "1",
+        "form-INITIAL_FORMS": "1",
+        "form-0-id": row.pk,
+        "form-0-note": "changed",
+        "_save": "Save",
+    }
+    response = browser.post(reverse(LIST), form)
+    assert reasons()[-1][0] == "insert"
+    browser.post(reverse(LIST), {**hidden(response), "audit_reason": "checked"})
+    assert reasons()[-1] == ("update", "checked")
+    assert Treated.objects.get().note == "changed"
+
+
+def test_a_model_whose_migration_asks_for_a_reason(browser, serve, monkeypatch):
+    """`InstallAuditTrail(reason=True)`: no rule of the model's says so."""
+    from django_audit_fields.trail.recording import expected
+
+    monkeypatch.setattr(expected, "reasons_by_table", lambda: {"readingapp_customer": True})
+    serve({Customer: {}})
+    assert FIELD in browser.get(reverse("admin:readingapp_customer_add")).content.decode()
