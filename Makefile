@@ -14,7 +14,7 @@ with = $(if $(WITH),"$(WITH)")
 # The caller's own would choose other settings or other modules.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
 
-.PHONY: help demo serve test test-mixes lint bench bench-trail bench-growth load clean
+.PHONY: help demo serve test test-mixes lint docs docs-links bench bench-trail bench-growth load clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo "make test    run the tests"
 	@echo "make test-mixes  run the tests beside other people's packages"
 	@echo "make lint    check style, types and migrations"
+	@echo "make docs    build the documentation into docs/_build/html"
+	@echo "make docs-links  ask every address that the documentation links to; needs a network"
 	@echo "make bench   measure beside other packages; ARGS='--write docs/performance.md' keeps it"
 	@echo "make bench-trail   measure what a trail costs, beside other packages that keep one"
 	@echo "make bench-growth   measure large tables and many models"
@@ -56,6 +58,17 @@ lint:
 	$(python) -m django makemigrations --check --dry-run --settings=tests.settings --pythonpath=.
 	$(python) example_project/manage.py makemigrations --check --dry-run
 
+# In an environment of its own, as a documentation host has it. A warning fails the build.
+docs docs-links: python = ".venv-docs/bin/python"
+docs:
+	@sh .ci/environment .venv-docs docs $(with)
+	$(python) -m sphinx -E -n -W --keep-going -q docs docs/_build/html
+	@echo "Open docs/_build/html/index.html."
+
+docs-links:
+	@sh .ci/environment .venv-docs docs $(with)
+	$(python) -m sphinx -n -b linkcheck docs docs/_build/links
+
 # In an environment of its own: the packages compared are not the tests' concern.
 bench bench-trail bench-growth: python = ".venv-bench/bin/python"
 bench:
@@ -75,4 +88,4 @@ load:
 	@exec $(python) -m benchmarks.load.run $(ARGS)
 
 clean:
-	rm -rf .venv .venv-* .postgres .postgres-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-* .postgres .postgres-* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist docs/_build
