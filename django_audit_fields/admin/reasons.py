@@ -25,6 +25,9 @@ else:
 
 #: The name of the field: that of no column.
 REASON: Final = "audit_reason"
+#: Of an action that is chosen in a form, which Django 6.1 has, and of the buttons that save it.
+FORM_ACTION: Final = "CHANGE_FORM-action"
+SAVING: Final = frozenset({"_save", "_continue", "_addanother", "_saveasnew"})
 
 
 def reason_field() -> forms.CharField:
@@ -102,6 +105,10 @@ class ReasonPages(PageBase):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        name = request.POST.get(FORM_ACTION)
+        acts = name and SAVING.isdisjoint(request.POST) and not self.only_looks(request, name)
+        if acts and self.lacks_reason(request):
+            return self.ask_for_reason(request)
         with self.given_reason(request):
             return super().changeform_view(request, object_id, form_url, extra_context)
 
@@ -149,9 +156,16 @@ class ReasonPages(PageBase):
             return False
         if name == "delete_selected" and "post" not in request.POST:
             return False  # it asks on its own page
-        action = self.get_actions(request).get(name)
-        # `@admin.action(permissions=["view"])` changes nothing.
-        return action is not None and getattr(action[0], "allowed_permissions", None) != ["view"]
+        return not self.only_looks(request, name)
+
+    def only_looks(self, request: HttpRequest, name: str) -> bool:
+        """Whether an action is one of `@admin.action(permissions=["view"])`."""
+        action: Any = self.get_actions(request).get(name)
+        if action is None:
+            return False
+        # Django 6.1 has an object for what was a tuple.
+        function = getattr(action, "func", None) or action[0]
+        return getattr(function, "allowed_permissions", None) == ["view"]
 
     def lacks_reason(self, request: HttpRequest) -> bool:
         return self.asks_for_reason() and not ReasonForm(request.POST).is_valid()

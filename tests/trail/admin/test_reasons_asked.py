@@ -2,6 +2,7 @@
 
 import re
 
+import django
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
@@ -162,6 +163,24 @@ def test_an_action_that_only_looks_is_not_asked(browser, serve):
     serve({Treated: {"actions": [look]}})
     browser.post(reverse(LIST), {"action": "look", "_selected_action": [made().pk]})
     assert ran == [1]
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="Django 6.1 has actions in forms.")
+def test_an_action_in_a_form_asks_first(browser, serve):
+    from django.contrib.admin.options import ActionLocation
+
+    @admin.action(description="Mark")
+    def mark(model_admin, request, queryset):
+        queryset.update(note="marked")
+
+    mark.locations = [ActionLocation.CHANGE_FORM]
+    serve({Treated: {"actions": [mark]}})
+    row = made()
+    chosen = {"CHANGE_FORM-action": "mark", "_selected_action": row.pk, "name": "Ann"}
+    response = browser.post(page_of(row, "change"), {**chosen, "audit_reason": ""})
+    assert "Nothing was changed yet" in words(response)
+    browser.post(page_of(row, "change"), {**hidden(response), "audit_reason": "checked"})
+    assert reasons()[-1] == ("update", "checked")
 
 
 def test_saving_a_list_asks(browser, serve):
