@@ -12,6 +12,7 @@ from ..triggers import (
     PARTITIONS_ENDING,
     ROLES,
     SHARED_FUNCTIONS,
+    comment_facts,
     quote_identifier,
 )
 
@@ -38,22 +39,6 @@ class InstalledTrigger:
     def facts(self) -> dict[str, Any] | None:
         """What the comment says, None when it was lost, as a dump without comments loses it."""
         return comment_facts(self.comment)
-
-
-def comment_facts(comment: str | None) -> dict[str, Any] | None:
-    mark, _, text = (comment or "").partition(" ")
-    if mark != "django_audit_fields":
-        return None
-    try:
-        facts = json.loads(text)
-    except ValueError:
-        return None
-    if not isinstance(facts, dict):
-        return None
-    columns = facts.get("columns")
-    # A comment that somebody else wrote, or changed, tells nothing.
-    is_readable = isinstance(columns, dict) and columns and set(columns) <= set(ROLES)
-    return facts if is_readable else None
 
 
 @dataclass(slots=True)

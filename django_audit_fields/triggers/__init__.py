@@ -34,7 +34,7 @@ from .rules import (
     Stamping,
 )
 from .sql import drop_sql, install_sql, remove_sql
-from .target import examine_table, own_triggers
+from .target import comment_facts, examine_table, own_triggers, stamped_columns
 
 __all__ = [
     "EVENTS",
@@ -56,6 +56,7 @@ __all__ = [
     "any_model_stamps_session_user",
     "attach_trigger",
     "audit_fields_of",
+    "comment_facts",
     "drop_sql",
     "examine_table",
     "install_sql",
@@ -65,6 +66,7 @@ __all__ = [
     "quote_identifier",
     "quote_literal",
     "remove_sql",
+    "stamped_columns",
     "table_names",
     "trigger_of",
 ]

@@ -1,14 +1,15 @@
-"""Whether a table can be stamped: asked of the database before anything is done to it."""
+"""Whether a table can be stamped, and what of it is: asked of the database before a change."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from django.db import ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .rules import OBSOLETE_TRIGGERS, TIME_ROLES, TRIGGER_NAMES
+from .rules import OBSOLETE_TRIGGERS, ROLES, TIME_ROLES, TRIGGER_NAMES
 
 #: What a name stands for, and whether this role may give it triggers. 'r': table, 'p': partitioned.
 RELATION_QUERY: Final = """
@@ -96,3 +97,34 @@ def own_triggers(connection: BaseDatabaseWrapper, table: str) -> list[str]:
         names = [*TRIGGER_NAMES, *OBSOLETE_TRIGGERS]
         cursor.execute(OWN_TRIGGERS_QUERY, [table, names])
         return [name for (name,) in cursor.fetchall()]
+
+
+def comment_facts(comment: str | None) -> dict[str, Any] | None:
+    """What the comment of a trigger says: `version`, `columns` by role. None: it says nothing."""
+    mark, _, text = (comment or "").partition(" ")
+    if mark != "django_audit_fields":
+        return None
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(facts, dict):
+        return None
+    columns = facts.get("columns")
+    # A comment that somebody else wrote, or changed, tells nothing.
+    is_readable = isinstance(columns, dict) and columns and set(columns) <= set(ROLES)
+    return facts if is_readable else None
+
+
+COMMENTS_QUERY: Final = """
+    SELECT pg_catalog.obj_description(oid, 'pg_trigger') FROM pg_catalog.pg_trigger
+    WHERE tgrelid = pg_catalog.to_regclass(%s) AND tgname = ANY(%s)
+"""
+
+
+def stamped_columns(connection: BaseDatabaseWrapper, table: str) -> set[str]:
+    """What the triggers on a table, whose quoted name is given, fill; whatever it is called."""
+    with connection.cursor() as cursor:
+        cursor.execute(COMMENTS_QUERY, [table, list(TRIGGER_NAMES)])
+        facts = [comment_facts(comment) for (comment,) in cursor.fetchall()]
+    return {column for each in facts if each for column in each["columns"].values()}

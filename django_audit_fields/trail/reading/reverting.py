@@ -10,6 +10,7 @@ from django.db.models import Field, ForeignKey, Model
 from django.utils.translation import gettext as _
 
 from ...actors import preserve_audit_fields
+from ...triggers import stamped_columns
 from .changes import named_by
 from .images import MASK, TableReader, Unreadable
 from .places import own_tables
@@ -69,11 +70,15 @@ def insert_again(event: EventReading, model: type[Model]) -> None:
 def update_again(event: EventReading, model: type[Model], row: Any) -> None:
     reader = TableReader(model)
     values = values_to_write(event, reader)
+    connection = connections[event.database]
+    # Those of an old table are called otherwise: only its triggers know them.
+    stamped = stamped_columns(connection, connection.ops.quote_name(model._meta.db_table))
     is_stamped = getattr(model, "_is_audited", False)
     names = []
     for column, value in values.items():
         field = reader.fields[column]
-        if not (field.generated or (is_stamped and field.attname in STAMPS)):
+        is_stamp = column in stamped or (is_stamped and field.attname in STAMPS)
+        if not (field.generated or is_stamp):
             setattr(row, field.attname, value)
             names.append(field.attname)
     row.save(using=event.database, update_fields=names)

@@ -2,10 +2,12 @@
 
 import pytest
 from django.db import IntegrityError, connection
+from django.db.migrations.state import ProjectState
 
 from django_audit_fields import acting_as
 from django_audit_fields.models import AuditEvent
-from django_audit_fields.trail import RevertError
+from django_audit_fields.operations import InstallAuditTriggers
+from django_audit_fields.trail import RevertError, trail_of
 from tests.trail.reading.readingapp.models import Customer, Everything, Order, Rush, Secretive
 from tests.trail.recorded import execute, last_id
 from tests.trail.trailapp.models import Invoice, Patient, Remark
@@ -48,6 +50,29 @@ def test_an_update_is_put_back_as_a_new_event():
     made.revert()
     order.refresh_from_db()
     assert (order.amount, order.note) == (90, "b")
+
+
+def test_columns_that_triggers_stamp_under_other_names_say_who_put_a_row_back():
+    """An old table calls them otherwise: they are not written back, and so tell the truth."""
+    stamps = InstallAuditTriggers(
+        "readingapp_everything",
+        created_at=None,
+        created_by=None,
+        updated_at="moment",
+        updated_by="short",
+    )
+    with connection.schema_editor() as editor:
+        stamps.database_forwards("readingapp", editor, ProjectState(), ProjectState())
+    with acting_as("first"):
+        row = Everything.objects.create(text="a")
+    with acting_as("second"):
+        Everything.objects.update(text="b")
+    changed_at = Everything.objects.get().moment
+    with acting_as("third"):
+        trail_of(row).first().revert()
+    row.refresh_from_db()
+    assert (row.text, row.short) == ("a", "third")
+    assert row.moment > changed_at
 
 
 def test_an_insert_is_put_back_by_a_delete():
