@@ -1,4 +1,4 @@
-"""The clinic's ledger of what patients owe, and the table of charges that came before it."""
+"""The clinic's ledger of what patients owe, its prices, and the table of charges from before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.urls import reverse
 
-from django_audit_fields.models import TrailModel
+from django_audit_fields.fields import AuditActorField
+from django_audit_fields.models import TimestampModel, TrailModel
+from django_audit_fields.trail import AuditTrail
 
 
 class ARSubledger(TrailModel):
@@ -49,6 +51,20 @@ class ARSubledger(TrailModel):
         return reverse("entry-edit", args=[self.pk])
 
 
+class Tariff(TimestampModel):
+    """What a service costs. A price is not changed without a reason, whoever changes it."""
+
+    service = models.CharField(max_length=200, primary_key=True)
+    price = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
+
+    class Meta:
+        ordering = ["service"]
+        constraints = [AuditTrail(name="%(app_label)s_%(class)s_trail", reason=True)]
+
+    def __str__(self) -> str:
+        return self.service
+
+
 class LegacyCharge(models.Model):
     """A charge in the old system's table, which another program still writes.
 
@@ -60,9 +76,10 @@ class LegacyCharge(models.Model):
     patient_account = models.CharField(max_length=20)
     amount = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
     entered_on = models.DateTimeField(null=True, editable=False)
-    entered_by = models.CharField(max_length=50, null=True, editable=False)  # noqa: DJ001 # legacy
+    # Their default in the database says that they hold labels: the trail shows names for them.
+    entered_by = AuditActorField(null=True)
     changed_on = models.DateTimeField(null=True, editable=False)
-    changed_by = models.CharField(max_length=50, null=True, editable=False)  # noqa: DJ001 # legacy
+    changed_by = AuditActorField(null=True)
 
     class Meta:
         managed = False
