@@ -147,6 +147,15 @@ def test_who_may_not_see_the_row_sees_no_history(client, serve, staff):
             assert b"hidden note" not in response.content
 
 
+def test_who_may_not_view_the_model_is_refused(client, serve, staff):
+    serve({Order: {}})
+    order = Order.objects.create()
+    client.force_login(staff("clerk", "readingapp.view_secretive"))
+    event = order.trail.first()
+    for url in (history(order), version(event, order), revert(event, order)):
+        assert client.get(url).status_code == 403
+
+
 def test_fields_that_the_admin_does_not_show_are_only_counted(serve, root, browse):
     serve({Order: {"fields": ["amount"], "list_display": ["id", "state"]}})
     order = Order.objects.create(note="n-1")
