@@ -285,74 +285,6 @@ def test_other_vendor_is_named(settings):
 
 
 @isolate_apps("tests.testapp")
-def test_unmanaged_model_is_named(monkeypatch):
-    """No migration makes its table, and so none gives it a trigger."""
-
-    class Charge(TimestampModel):
-        class Meta:
-            app_label = "testapp"
-            managed = False
-            db_table = "old_charge"
-
-    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Charge])
-    assert checks.check_unmanaged() == [
-        Warning(
-            "testapp.Charge is not managed: no migration installs its trigger.",
-            hint="Add InstallAuditTriggers('old_charge') to a migration.",
-            obj=Charge,
-            id="django_audit_fields.W003",
-        )
-    ]
-
-
-@isolate_apps("tests.testapp")
-def test_unmanaged_model_that_a_migration_covers_passes(monkeypatch):
-    """The operation is what the hint asks for; the migration need not be applied yet."""
-
-    class Charge(TimestampModel):
-        class Meta:
-            app_label = "testapp"
-            managed = False
-            db_table = "old_charge"
-
-    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Charge])
-    monkeypatch.setattr(checks.database, "tables_of_migrations", lambda: {"old_charge"})
-    assert checks.check_unmanaged() == []
-
-
-@isolate_apps("tests.testapp")
-def test_the_operation_that_an_unmanaged_model_needs_is_spelled_out(monkeypatch):
-    """With the schema and the columns that its table has."""
-
-    class Charge(TimestampModel):
-        created_at = None
-        updated_by = models.CharField(max_length=50, db_column="changer")
-
-        class Meta:
-            app_label = "testapp"
-            managed = False
-            db_table = '"legacy"."old_charge"'
-
-    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Charge])
-    (warning,) = checks.check_unmanaged()
-    arguments = "'old_charge', schema='legacy', created_at=None, updated_by='changer'"
-    assert warning.hint == f"Add InstallAuditTriggers({arguments}) to a migration."
-
-
-@isolate_apps("tests.testapp")
-def test_a_model_that_was_managed_once_passes(monkeypatch):
-    """Its trigger is from then: nothing has taken it off."""
-
-    class Note(TimestampModel):
-        class Meta:
-            app_label = "triggersapp"
-            managed = False
-
-    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Note])
-    assert checks.check_unmanaged() == []
-
-
-@isolate_apps("tests.testapp")
 def test_columns_that_cannot_hold_what_they_should_are_named(monkeypatch):
     """A foreign key to the user is the usual one; it would fail at the first write."""
 
@@ -470,7 +402,7 @@ def test_a_model_without_a_migration_is_named_without_a_database(monkeypatch):
         class Meta:
             app_label = "testapp"
 
-    monkeypatch.setattr(checks.database, "audited_models", lambda app_configs: [Item, Thing])
+    monkeypatch.setattr(checks.database, "triggered_models", lambda app_configs: [Item, Thing])
     monkeypatch.setattr(checks.database, "models_of_migrations", lambda: {"testapp.thing": False})
     (warning,) = checks.check_migrations()
     assert (warning.id, warning.obj) == ("django_audit_fields.W007", Thing)

@@ -5,17 +5,12 @@ The IDs are documented in the README and are never used again for something else
 
 from __future__ import annotations
 
-from .database import (
-    check_database,
-    check_migrations,
-    check_unmanaged,
-    check_vendors,
-    check_written_columns,
-)
+from .database import check_database, check_migrations, check_vendors, check_written_columns
 from .models import check_columns, check_inheritance, check_managers
 from .project import check_celery, check_middleware, check_user_label
 from .settings import check_setting_name, check_settings
-from .trails import check_trail_databases, check_trail_vendors, check_trails, check_unmanaged_trails
+from .trails import check_trail_databases, check_trail_vendors, check_trails
+from .unmanaged import check_unmanaged, check_unmanaged_trails
 
 __all__ = [
     "check_celery",

@@ -7,16 +7,16 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Tags, Warning, register
-from django.db import connection, connections, models, router
+from django.db import connections, models, router
 
 from ..drift import (
     coverage,
+    cure_by_hand,
     models_of_migrations,
     models_with_trigger,
     operations_of_migrations,
-    tables_of_migrations,
 )
-from ..triggers import ROLES, audit_fields_of, named_triggers, table_names
+from ..triggers import named_triggers
 from .models import audited_models
 
 
@@ -38,32 +38,12 @@ def check_vendors(
     ]
 
 
-@register(Tags.models)
-def check_unmanaged(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """W003: a table that no migration of Django's makes, and that none gives a trigger."""
-    unmanaged = [model for model in audited_models(app_configs) if not model._meta.managed]
-    covered = tables_of_migrations() if unmanaged else set()
-    uncovered = [
-        (model, schema, table)
-        for model in unmanaged
-        for schema, table in [table_names(connection.ops.quote_name(model._meta.db_table))]
-        if table not in covered
-    ]
-    # One that was managed once has its trigger from then.
-    migrated = models_of_migrations() if uncovered else {}
-    return [
-        Warning(
-            f"{model._meta.label} is not managed: no migration installs its trigger.",
-            hint=f"Add InstallAuditTriggers({_operation_arguments(model, schema, table)}) "
-            "to a migration.",
-            obj=model,
-            id="django_audit_fields.W003",
-        )
-        for model, schema, table in uncovered
-        if not migrated.get(model._meta.label_lower)
-    ]
+def triggered_models(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
+    """The models to which a migration should give a trigger."""
+    for config in apps.get_app_configs() if app_configs is None else app_configs:
+        for model in config.get_models():
+            if model._meta.managed and not model._meta.proxy and not model._meta.swapped:
+                yield from (model for one in named_triggers(model)[:1] if one.stamping(model))
 
 
 @register(Tags.models)
@@ -71,30 +51,22 @@ def check_migrations(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """W007, without a database: from the migrations on disk."""
-    wanting = [
-        model
-        for model in audited_models(app_configs)
-        if model._meta.managed and not model._meta.swapped and named_triggers(model)
-    ]
+    wanting = list(triggered_models(app_configs))
     labels = models_with_trigger() if wanting else set()
     suspicious = [model for model in wanting if model._meta.label_lower not in labels]
     # Renames and removals are seen in the state alone, which takes longer to make.
     migrated = models_of_migrations() if suspicious else {}
     return [
-        _no_migration(model)
+        Warning(
+            f"No migration gives {model._meta.label} its trigger.",
+            hint="Run `manage.py makemigrations`. A model that becomes managed needs a second "
+            "run: Django adds constraints only to one that is managed already.",
+            obj=model,
+            id="django_audit_fields.W007",
+        )
         for model in suspicious
         if migrated.get(model._meta.label_lower) is False
     ]
-
-
-def _no_migration(model: type[models.Model]) -> CheckMessage:
-    return Warning(
-        f"No migration gives {model._meta.label} its trigger.",
-        hint="Run `manage.py makemigrations`. A model that becomes managed needs a second "
-        "run: Django adds constraints only to one that is managed already.",
-        obj=model,
-        id="django_audit_fields.W007",
-    )
 
 
 @register(Tags.models)
@@ -127,21 +99,13 @@ def is_written(field: models.Field[Any, Any]) -> bool:
     return field.editable and not is_automatic
 
 
-def _operation_arguments(model: type[models.Model], schema: str | None, table: str) -> str:
-    fields = audit_fields_of(model)
-    columns = {role: str(fields[role].column) if role in fields else None for role in ROLES}
-    named: dict[str, str | None] = {} if schema is None else {"schema": schema}
-    named |= {role: column for role, column in columns.items() if column != role}
-    return ", ".join([repr(table), *(f"{name}={value!r}" for name, value in named.items())])
-
-
 @register(Tags.database)
 def check_database(
     app_configs: Sequence[AppConfig] | None = None,
     databases: Collection[str] | None = None,
     **kwargs: Any,
 ) -> list[CheckMessage]:
-    """W010 and W007: what `audit_triggers check` finds. Only warn, since `migrate` asks first."""
+    """W010: what `audit_triggers check` finds. Only warns, since `migrate` asks first."""
     return [
         message
         for alias in databases or ()
@@ -158,13 +122,14 @@ def _database_messages(alias: str) -> Iterator[CheckMessage]:
     for entry in entries:
         model = entry.model
         if model and not entry.table.triggers and migrated.get(model._meta.label_lower) is False:
-            yield _no_migration(model)
-            continue
+            continue  # W007 says so, and what to do
         changed = entry.changed_settings
         cause = f"{'; '.join(changed)} when the triggers were made. " if changed else ""
         for difference in entry.differences:
+            cure = cure_by_hand(entry, difference)
+            install = f"Run `manage.py audit_triggers install --database {alias}`."
             yield Warning(
                 f"{difference}.",
-                hint=f"{cause}Run `manage.py audit_triggers install --database {alias}`.",
+                hint=cause + (cure or install),
                 id="django_audit_fields.W010",
             )

@@ -7,17 +7,16 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connection, connections, models, router
+from django.db import connections, models, router
 
 from ..trail import (
     AuditTrail,
     TrailDifference,
+    is_hardened,
     is_name_taken,
-    tables_of_operations,
     trail_differences,
     trails_of,
 )
-from ..triggers import table_names
 
 
 def models_with_trail(app_configs: Sequence[AppConfig] | None) -> Iterator[type[models.Model]]:
@@ -102,30 +101,6 @@ def check_trail_vendors(
     ]
 
 
-@register(Tags.models)
-def check_unmanaged_trails(
-    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """W021: Django makes no migration for the constraint of a model that it does not manage."""
-    unmanaged = [model for model in models_with_trail(app_configs) if not model._meta.managed]
-    covered = tables_of_operations() if unmanaged else set()
-    places = [
-        (model, *table_names(connection.ops.quote_name(model._meta.db_table)))
-        for model in unmanaged
-    ]
-    return [
-        Warning(
-            f"{model._meta.label} is not managed: no migration installs its trail.",
-            hint=f"Add InstallAuditTrail({table!r}{f', schema={schema!r}' if schema else ''}) "
-            "to a migration.",
-            obj=model,
-            id="django_audit_fields.W021",
-        )
-        for model, schema, table in places
-        if table not in covered
-    ]
-
-
 @register(Tags.database)
 def check_trail_databases(
     app_configs: Sequence[AppConfig] | None = None,
@@ -134,16 +109,21 @@ def check_trail_databases(
 ) -> list[CheckMessage]:
     """W022: what `audit_triggers check` says of trails. Only warns, since `migrate` asks first."""
     return [
-        Warning(
-            f"{difference}.",
-            hint=f"Run `manage.py {_cure_of(difference)} --database {alias}`.",
-            id="django_audit_fields.W022",
-        )
+        Warning(f"{difference}.", hint=_cure_of(difference, alias), id="django_audit_fields.W022")
         for alias in databases or ()
         for difference in trail_differences(connections[alias])
     ]
 
 
-def _cure_of(difference: TrailDifference) -> str:
+def _cure_of(difference: TrailDifference, alias: str) -> str:
+    if difference.kind == "level":
+        return "Give the trail level='row'."
+    is_of_the_schema = difference.table.partition(".")[0] == "audit_trail"
+    if is_of_the_schema and is_hardened(connections[alias]):
+        return (
+            "The trail is hardened: have a DBA run what `manage.py audit_trail sql` prints, and "
+            "then `audit_trail harden` again."
+        )
     is_whole = difference.table == "audit_trail" and difference.kind in ("missing", "outdated")
-    return "migrate" if is_whole else "audit_triggers install"
+    command = "migrate" if is_whole else "audit_triggers install"
+    return f"Run `manage.py {command} --database {alias}`."

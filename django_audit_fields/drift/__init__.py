@@ -15,12 +15,13 @@ from .expected import (
     tables_of_migrations,
 )
 from .releases import Reinstall
-from .repairs import finish_migrate, repair
+from .repairs import cure_by_hand, finish_migrate, repair
 
 __all__ = [
     "Coverage",
     "Reinstall",
     "coverage",
+    "cure_by_hand",
     "differences",
     "finish_migrate",
     "models_of_migrations",

@@ -20,7 +20,7 @@ from ..triggers import (
     install_sql,
     quote_identifier,
 )
-from .catalog import Coverage, coverage
+from .catalog import Coverage, Difference, coverage
 from .installed import Catalog
 from .tables import Table
 
@@ -66,7 +66,7 @@ def repair(connection: BaseDatabaseWrapper) -> list[Repair]:
             repairs.append(Repair(entry, fault, MISSING_COLUMNS_CURE))
         elif entry.differences and entry.stamping is None:
             fault = "nothing says which columns its triggers fill"
-            repairs.append(Repair(entry, fault, "Drop them, and have a migration add them anew."))
+            repairs.append(Repair(entry, fault, UNTOLD_CURE))
         elif entry.differences:
             repairs.append(repair_table(connection, entry))
     return repairs
@@ -91,15 +91,26 @@ def repair_table(connection: BaseDatabaseWrapper, entry: Coverage) -> Repair:
         return Repair(entry, fault, "Put right what PostgreSQL names, and run it again.")
     for place, name in entry.table.later_triggers:
         where = ".".join(map(quote_identifier, place))
-        rename = f"ALTER TRIGGER {quote_identifier(name)} ON {where} RENAME TO …"
+        rename = RENAME_CURE.replace("…", f"{quote_identifier(name)} ON {where}", 1)
         fault = f"trigger {name} fires after those of the package"
-        return Repair(entry, fault, f"Triggers fire in the order of their names: {rename}")
+        return Repair(entry, fault, rename)
     return Repair(entry)
+
+
+def cure_by_hand(entry: Coverage, difference: Difference) -> str | None:
+    """What people have to do about a difference; None where `repair` does it."""
+    if entry.missing_columns:
+        return MISSING_COLUMNS_CURE
+    if entry.stamping is None:
+        return UNTOLD_CURE
+    return RENAME_CURE if difference.kind == "order" else None
 
 
 MISSING_COLUMNS_CURE: Final = (
     "Name the column again as it was, or have a migration remove the triggers and add them anew."
 )
+UNTOLD_CURE: Final = "Drop them, and have a migration add them anew."
+RENAME_CURE: Final = "Triggers fire in the order of their names: ALTER TRIGGER … RENAME TO …"
 
 OWNERS_QUERY: Final = """
     SELECT DISTINCT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(owner))

@@ -49,6 +49,7 @@ from .reading import (
     version_of,
 )
 from .recording import (
+    TRAIL_TRIGGERS,
     AuditTrail,
     AuditTrailOperation,
     Place,
@@ -76,6 +77,7 @@ __all__ = [
     "ACTIONS",
     "DEEDS",
     "FORMATS",
+    "TRAIL_TRIGGERS",
     "AuditEventManager",
     "AuditEventQuerySet",
     "AuditTrail",

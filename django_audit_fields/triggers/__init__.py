@@ -34,7 +34,13 @@ from .rules import (
     Stamping,
 )
 from .sql import drop_sql, install_sql, remove_sql
-from .target import comment_facts, examine_table, own_triggers, stamped_columns
+from .target import (
+    comment_facts,
+    examine_table,
+    own_triggers,
+    stamped_columns,
+    tables_without_trigger,
+)
 
 __all__ = [
     "EVENTS",
@@ -68,5 +74,6 @@ __all__ = [
     "remove_sql",
     "stamped_columns",
     "table_names",
+    "tables_without_trigger",
     "trigger_of",
 ]

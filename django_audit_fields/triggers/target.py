@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.db import ProgrammingError
@@ -128,3 +128,25 @@ def stamped_columns(connection: BaseDatabaseWrapper, table: str) -> set[str]:
         cursor.execute(COMMENTS_QUERY, [table, list(TRIGGER_NAMES)])
         facts = [comment_facts(comment) for (comment,) in cursor.fetchall()]
     return {column for each in facts if each for column in each["columns"].values()}
+
+
+#: Of quoted names, those that name a table (or a foreign one) without these triggers: its own, or
+#: those that a partition has from its table.
+WITHOUT_TRIGGER_QUERY: Final = """
+    SELECT given.name FROM pg_catalog.unnest(%s::text[]) AS given (name)
+    JOIN pg_catalog.pg_class ON pg_class.oid = pg_catalog.to_regclass(given.name)
+    WHERE relkind IN ('r', 'p', 'f') AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger
+        WHERE tgrelid = pg_class.oid AND tgname = ANY(%s))
+"""
+
+
+def tables_without_trigger(
+    connection: BaseDatabaseWrapper, tables: Collection[str], triggers: Collection[str]
+) -> set[str]:
+    """Of quoted names, those of tables that have none of these triggers."""
+    if not tables:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(WITHOUT_TRIGGER_QUERY, [list(tables), list(triggers)])
+        return {name for (name,) in cursor.fetchall()}

@@ -557,6 +557,31 @@ def test_the_system_check_warns_of_what_differs() -> None:
     assert set(triggers_on(NOTE)) == {UPDATE}
 
 
+def test_the_system_check_names_what_people_have_to_do() -> None:
+    """`audit_triggers install` cannot: a column that is gone, another trigger's name."""
+
+    def hints() -> list[str]:
+        return [
+            str(found.hint) for found in run_checks(tags=[Tags.database], databases=["default"])
+        ]
+
+    make_table("legacy")
+    install("legacy")
+    execute("ALTER TABLE legacy RENAME created_by TO maker")
+    assert hints() == [
+        "Name the column again as it was, or have a migration remove the triggers and add them "
+        "anew."
+    ]
+    execute("ALTER TABLE legacy RENAME maker TO created_by")
+    execute(
+        'CREATE TRIGGER "~~~" BEFORE UPDATE ON legacy FOR EACH ROW '
+        "EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    assert hints() == ["Triggers fire in the order of their names: ALTER TRIGGER … RENAME TO …"]
+    execute('ALTER TRIGGER "~~~" ON legacy RENAME TO first')
+    assert hints() == []
+
+
 def test_a_server_that_takes_no_writes_is_compared_by_what_it_says() -> None:
     """A standby, say: without a table to try on, arguments and comments still tell of a change."""
     execute("SET TRANSACTION READ ONLY")

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from django_audit_fields import acting_as
+from django_audit_fields import acting_as, checks
 from django_audit_fields.trail import repair_trails, trail_differences
 from tests.trail.recorded import Recorded, execute, set_context
 from tests.trail.trailapp.models import Gauge, Line, Patient, Reading
@@ -149,6 +149,8 @@ def test_a_table_that_became_a_partition_at_statement_level_is_told():
     assert found() == [
         "public.trailapp_reading: level 'statement' misses what is written to its partitions"
     ]
+    (warning,) = checks.check_trail_databases(databases=["default"])
+    assert warning.hint == "Give the trail level='row'."
 
 
 def test_status_tells_the_tables_and_who_owns_them():

@@ -194,24 +194,6 @@ def test_a_database_that_keeps_no_trail_is_named(checked, settings):
     ]
 
 
-@isolate_apps("tests.trail.trailapp")
-def test_an_unmanaged_model_is_told_which_operation_it_needs(checked):
-    class Legacy(models.Model):
-        class Meta(Here):
-            managed = False
-            db_table = '"old"."legacy"'
-            constraints = [AuditTrail(name="t")]
-
-    assert checked(Legacy, check=checks.check_unmanaged_trails) == [
-        Warning(
-            "trailapp.Legacy is not managed: no migration installs its trail.",
-            hint="Add InstallAuditTrail('legacy', schema='old') to a migration.",
-            obj=Legacy,
-            id="django_audit_fields.W021",
-        )
-    ]
-
-
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

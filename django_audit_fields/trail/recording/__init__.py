@@ -34,7 +34,7 @@ from .operation import AuditTrailOperation
 from .partitions import maintain, maintain_after_migrate
 from .repairs import repair_trails
 from .schema import APPEND_ONLY, HELPERS, RECORDERS, RELEASE, SCHEMA, SEAL_FUNCTIONS, text_of
-from .sql import TRUNCATE_TRIGGER
+from .sql import TRAIL_TRIGGERS, TRUNCATE_TRIGGER
 
 __all__ = [
     "APPEND_ONLY",
@@ -43,6 +43,7 @@ __all__ = [
     "RELEASE",
     "SCHEMA",
     "SEAL_FUNCTIONS",
+    "TRAIL_TRIGGERS",
     "TRUNCATE_TRIGGER",
     "AuditTrail",
     "AuditTrailOperation",

@@ -185,7 +185,7 @@ def table_differences(
         names = table.recording.trigger_names
         if table.recording.level == "statement" and table.facts.is_partitioned:
             message = "level 'statement' misses what is written to its partitions"
-            yield TrailDifference(table.label, "different", message)
+            yield TrailDifference(table.label, "level", message)
         for name in sorted(installed[place].keys() - set(names)):
             yield TrailDifference(table.label, "different", f"trigger {name} is of another level")
         for one in [

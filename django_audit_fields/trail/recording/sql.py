@@ -37,6 +37,8 @@ TRIGGERS: Final = {
     },
 }
 LEVELS: Final = tuple(TRIGGERS)
+#: Of either level.
+TRAIL_TRIGGERS: Final = frozenset(name for names in TRIGGERS.values() for name in names)
 
 
 def array_text(names: Iterable[str]) -> str:

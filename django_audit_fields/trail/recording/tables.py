@@ -13,7 +13,7 @@ from .sql import PREFIX, Recording
 
 #: By the quoted name as it was given. All at once, since a check looks at every table with a trail.
 FACTS_QUERY: Final = """
-    SELECT given.name, relkind = 'p' OR relispartition,
+    SELECT given.name, relkind = 'p' OR relispartition, relkind IN ('v', 'm'),
         ARRAY(
             SELECT tgname::text FROM pg_catalog.pg_trigger
             WHERE tgrelid = pg_class.oid AND pg_catalog.starts_with(tgname, %s)
@@ -41,6 +41,7 @@ class TableFacts:
     primary_key: tuple[str, ...]
     #: Whether it has partitions or is one.
     is_partitioned: bool
+    is_view: bool
     #: Triggers of a trail that are on it.
     triggers: tuple[str, ...]
 
@@ -54,6 +55,11 @@ class TableFacts:
         level: str,
     ) -> Recording:
         """What a trail of this table records. Refuses what the table cannot have."""
+        if self.is_view:
+            raise ProgrammingError(
+                f"{self.sql} is a view, and PostgreSQL gives none a trigger like ours. "
+                "Name the table that it shows."
+            )
         if key is None and not self.primary_key:
             raise ProgrammingError(
                 f"{self.sql} has no primary key: name what tells its rows apart, key=[…]."
@@ -105,9 +111,10 @@ def facts_of(connection: BaseDatabaseWrapper, tables: Sequence[str]) -> dict[str
                 for _, name in sorted((int(place), name) for name, *_, place in columns if place)
             ),
             is_partitioned=is_partitioned,
+            is_view=is_view,
             triggers=tuple(triggers),
         )
-        for table, is_partitioned, triggers, columns in found
+        for table, is_partitioned, is_view, triggers, columns in found
     }
 
 

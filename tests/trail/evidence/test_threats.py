@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, connections
 from django.test import override_settings
 from psycopg import errors
 
+from django_audit_fields.checks import check_trail_databases
 from django_audit_fields.trail import is_hardened, trail_differences, verify, verify_tables
 from tests.own_server import PORT, own_server
 
@@ -428,6 +429,20 @@ class TestHarden:
             assert not is_hardened(using)
             assert trail_differences(using) == []
         assert plain.findings() == []
+
+    def test_the_check_says_what_repairs_a_hardened_trail(self, hardened):
+        """`audit_triggers install` alone leaves it to its owner."""
+        hardened.run("postgres", "DROP FUNCTION audit_trail.refuse() CASCADE")
+        with hardened.alias("postgres") as using:
+            hints = {str(found.hint) for found in check_trail_databases(databases=[ALIAS])}
+            assert hints == {
+                "The trail is hardened: have a DBA run what `manage.py audit_trail sql` prints, "
+                "and then `audit_trail harden` again."
+            }
+            hardened.run("postgres", output_of("sql"))
+            output_of("harden", *ROLES)
+            assert is_hardened(using)
+            assert trail_differences(using) == []
 
     def test_a_role_that_may_not_is_told_so(self, plain):
         plain.run("postgres", "ALTER ROLE migrator NOCREATEROLE")
