@@ -7,11 +7,9 @@ change.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
-from django.db import router
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations.base import Operation
 
 from .conf import NOBODY_MODES
 from .trail import AuditTrailOperation
@@ -19,25 +17,20 @@ from .triggers import (
     ROLES,
     TRIGGER_NAMES,
     Stamping,
+    TableOperation,
     examine_table,
     install_sql,
     own_triggers,
-    quote_identifier,
     remove_sql,
 )
 
 
-class AuditTriggersOperation(Operation):
+class AuditTriggersOperation(TableOperation):
     """What the two operations share.
 
-    schema: None takes the table that the search path finds.
     created_at …: the column's name, or None when the table has no such column.
     strict, nobody: None leaves it to the settings, as they are when this runs.
     """
-
-    reversible = True
-    #: Whether forwards puts the triggers on; backwards does the other.
-    installs: ClassVar[bool]
 
     def __init__(
         self,
@@ -60,20 +53,14 @@ class AuditTriggersOperation(Operation):
                 f"{type(self).__name__}' nobody is one of {', '.join(map(repr, NOBODY_MODES))} "
                 f"or None, not {nobody!r}."
             )
-        for argument, value in (
-            ("table", table),
-            ("schema", schema),
-            ("created_at", created_at),
-            ("updated_at", updated_at),
-            ("created_by", created_by),
-            ("updated_by", updated_by),
-        ):
-            if not (isinstance(value, str) and value) and (
-                value is not None or argument == "table"
-            ):
-                raise TypeError(
-                    f"{type(self).__name__}' {argument} is a name, as text, not {value!r}."
-                )
+        self.check_names(
+            table=table,
+            schema=schema,
+            created_at=created_at,
+            updated_at=updated_at,
+            created_by=created_by,
+            updated_by=updated_by,
+        )
         self.table = table
         self.schema = schema
         self.strict = strict
@@ -95,47 +82,11 @@ class AuditTriggersOperation(Operation):
         return type(self).__name__, (), said
 
     @property
-    def place(self) -> str:
-        return self.table if self.schema is None else f"{self.schema}.{self.table}"
-
-    @property
     def stamping(self) -> Stamping:
         return Stamping.of(self.columns, strict=self.strict, nobody=self.nobody)
 
-    @property
-    def quoted_table(self) -> str:
-        names = (self.table,) if self.schema is None else (self.schema, self.table)
-        return ".".join(map(quote_identifier, names))
-
-    def state_forwards(self, app_label: str, state: Any) -> None:
-        """No model changes."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        self.carry_out(app_label, schema_editor, installs=self.installs)
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        self.carry_out(app_label, schema_editor, installs=not self.installs)
-
-    def carry_out(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *, installs: bool
-    ) -> None:
+    def change_table(self, schema_editor: BaseDatabaseSchemaEditor, *, installs: bool) -> None:
         connection = schema_editor.connection
-        if connection.vendor != "postgresql" or not router.allow_migrate(
-            connection.alias, app_label
-        ):
-            return
         table = self.quoted_table
         if installs:
             schema, partitions = self.schema, False
@@ -146,9 +97,8 @@ class AuditTriggersOperation(Operation):
         else:
             own = TRIGGER_NAMES if schema_editor.collect_sql else own_triggers(connection, table)
             sql = remove_sql(table, triggers=own)
-        if not sql:
-            return
-        schema_editor.execute(sql, params=None)
+        if sql:
+            schema_editor.execute(sql, params=None)
 
 
 class InstallAuditTriggers(AuditTriggersOperation):

@@ -1,7 +1,7 @@
 """What does the database do? The triggers of one table: their rules, and SQL that installs them.
 
 Runs nothing and opens no cursor; what a database has is `drift`'s to find. To read in this order:
-`quoting`, `rules`, `stamp.sql`, `sql`, `expressions`, `constraint`.
+`quoting`, `rules`, `stamp.sql`, `sql`, `expressions`, `constraint`, `operation`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .constraint import (
     trigger_of,
 )
 from .expressions import ActorDefault
+from .operation import TableOperation
 from .quoting import quote_identifier, quote_literal, table_names
 from .rules import (
     EVENTS,
@@ -59,6 +60,7 @@ __all__ = [
     "AuditTrigger",
     "Rules",
     "Stamping",
+    "TableOperation",
     "any_model_stamps_session_user",
     "attach_trigger",
     "audit_fields_of",

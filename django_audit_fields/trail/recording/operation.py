@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.db import ProgrammingError, router
+from django.db import ProgrammingError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations.operations.base import Operation
 
-from ...triggers import quote_identifier
+from ...triggers import TableOperation
 from .constraint import names_of
 from .sql import LEVELS, Recording, install_sql, remove_sql
 from .tables import TableFacts, table_facts
 
 
-class AuditTrailOperation(Operation):
+class AuditTrailOperation(TableOperation):
     """Puts a trail on a table, or takes it off.
 
-    schema: None takes the table that the search path finds.
     key: the columns that tell rows apart; None takes the primary key.
     exclude, mask: columns that are in no image, or there as `***`.
     """
 
-    reversible = True
-    #: Whether forwards puts the trail on; backwards does the other.
-    installs: ClassVar[bool]
     #: Tells `migrate` that the schema is needed.
     installs_audit_trail: ClassVar[bool] = True
 
@@ -41,11 +36,7 @@ class AuditTrailOperation(Operation):
         level: str = "row",
     ) -> None:
         name = type(self).__name__
-        for argument, value in (("table", table), ("schema", schema)):
-            if not (isinstance(value, str) and value) and (
-                value is not None or argument == "table"
-            ):
-                raise TypeError(f"{name}'s {argument} is a name, as text, not {value!r}.")
+        self.check_names(table=table, schema=schema)
         if not isinstance(reason, bool):
             raise TypeError(f"{name}'s reason is True or False, not {reason!r}.")
         if level not in LEVELS:
@@ -71,15 +62,6 @@ class AuditTrailOperation(Operation):
         }
         return type(self).__name__, (), said
 
-    @property
-    def place(self) -> str:
-        return self.table if self.schema is None else f"{self.schema}.{self.table}"
-
-    @property
-    def table_sql(self) -> str:
-        names = (self.table,) if self.schema is None else (self.schema, self.table)
-        return ".".join(map(quote_identifier, names))
-
     def recording(self, facts: TableFacts) -> Recording:
         return facts.recording(
             key=self.key,
@@ -89,36 +71,9 @@ class AuditTrailOperation(Operation):
             level=self.level,
         )
 
-    def state_forwards(self, app_label: str, state: Any) -> None:
-        """No model changes."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        self.carry_out(app_label, schema_editor, installs=self.installs)
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        self.carry_out(app_label, schema_editor, installs=not self.installs)
-
-    def carry_out(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, *, installs: bool
-    ) -> None:
+    def change_table(self, schema_editor: BaseDatabaseSchemaEditor, *, installs: bool) -> None:
         connection = schema_editor.connection
-        if connection.vendor != "postgresql" or not router.allow_migrate(
-            connection.alias, app_label
-        ):
-            return
-        facts = table_facts(connection, self.table_sql)
+        facts = table_facts(connection, self.quoted_table)
         if facts is None and schema_editor.collect_sql:
             # `sqlmigrate` before the migration that makes the table.
             schema_editor.collected_sql.append(
