@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from django.apps import apps
 from django.db import router
@@ -13,7 +12,14 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 
 from ..operations import AuditTriggersOperation, InstallAuditTriggers
-from ..triggers import AuditTrigger, Stamping, named_triggers, table_names
+from ..triggers import (
+    AuditTrigger,
+    Stamping,
+    named_triggers,
+    operations_in_force,
+    operations_on_disk,
+    table_names,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +47,15 @@ def model_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]
 
 
 def operation_expectations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
-    """What the applied migrations' operations have installed and not removed since."""
-    loader = MigrationLoader(connection, ignore_no_migrations=True)
-    found: dict[tuple[str | None, str], Expectation] = {}
-    seen = set()
-    for leaf in sorted(loader.graph.leaf_nodes()):
-        for key in loader.graph.forwards_plan(leaf):
-            if key in seen or key not in loader.applied_migrations:
-                continue
-            seen.add(key)
-            for operation in audit_operations(loader.graph.nodes[key].operations):
-                if not router.allow_migrate(connection.alias, key[0]):
-                    continue
-                place = operation.schema, operation.table
-                found.pop(place, None)
-                if isinstance(operation, InstallAuditTriggers):
-                    source = ".".join(key)
-                    found[place] = Expectation(*place, operation.stamping, source)
-    yield from found.values()
+    for source, operation in operations_in_force(connection, AuditTriggersOperation):
+        yield Expectation(operation.schema, operation.table, operation.stamping, source)
 
 
 def operations_of_migrations() -> Iterator[InstallAuditTriggers]:
     """What the migrations on disk install by operation, applied or not, without a query."""
-    loader = MigrationLoader(None, ignore_no_migrations=True)
-    for migration in loader.disk_migrations.values():
-        for operation in audit_operations(migration.operations):
-            if isinstance(operation, InstallAuditTriggers):
-                yield operation
+    for _, operation in operations_on_disk():
+        if isinstance(operation, InstallAuditTriggers):
+            yield operation
 
 
 def tables_of_migrations() -> set[str]:
@@ -98,11 +86,3 @@ def models_of_migrations() -> dict[str, bool]:
         )
         for (app_label, model_name), model in state.models.items()
     }
-
-
-def audit_operations(operations: Sequence[Any]) -> Iterator[AuditTriggersOperation]:
-    for operation in operations:
-        if isinstance(operation, AuditTriggersOperation):
-            yield operation
-        # SeparateDatabaseAndState
-        yield from audit_operations(getattr(operation, "database_operations", ()))

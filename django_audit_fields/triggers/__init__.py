@@ -1,7 +1,7 @@
 """What does the database do? The triggers of one table: their rules, and SQL that installs them.
 
-Runs nothing and opens no cursor; what a database has is `drift`'s to find. To read in this order:
-`quoting`, `rules`, `stamp.sql`, `sql`, `expressions`, `constraint`, `operation`.
+Runs nothing; what a database has is `drift`'s to find. To read in this order: `quoting`, `rules`,
+`stamp.sql`, `sql`, `expressions`, `constraint`; `operation` and `history` are of migrations.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .constraint import (
     trigger_of,
 )
 from .expressions import ActorDefault
+from .history import operations_in_force, operations_on_disk
 from .operation import TableOperation
 from .quoting import quote_identifier, quote_literal, table_names
 from .rules import (
@@ -70,6 +71,8 @@ __all__ = [
     "install_sql",
     "label_defaults",
     "named_triggers",
+    "operations_in_force",
+    "operations_on_disk",
     "own_triggers",
     "quote_identifier",
     "quote_literal",

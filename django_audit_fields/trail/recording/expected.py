@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from django.apps import apps
 from django.db import ProgrammingError, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.loader import MigrationLoader
 from django.db.models import Model
 from django.db.utils import NotSupportedError
 
-from ...triggers import table_names
+from ...triggers import operations_in_force, operations_on_disk, table_names
 from .attach import trails_of
-from .install import flattened, operations_on_disk
 from .operation import AuditTrailOperation
 from .sql import Recording
 from .tables import TableFacts, facts_of
@@ -61,25 +59,8 @@ def of_models(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
 
 
 def of_operations(connection: BaseDatabaseWrapper) -> Iterator[Expectation]:
-    """What the applied migrations' operations have installed and not removed since."""
-    loader = MigrationLoader(connection, ignore_no_migrations=True)
-    found: dict[tuple[str | None, str], Expectation] = {}
-    seen = set()
-    for leaf in sorted(loader.graph.leaf_nodes()):
-        for key in loader.graph.forwards_plan(leaf):
-            if key in seen or key not in loader.applied_migrations:
-                continue
-            seen.add(key)
-            for operation in flattened(loader.graph.nodes[key].operations):
-                if not isinstance(operation, AuditTrailOperation) or not router.allow_migrate(
-                    connection.alias, key[0]
-                ):
-                    continue
-                place = operation.schema, operation.table
-                found.pop(place, None)
-                if operation.installs:
-                    found[place] = Expectation(*place, ".".join(key), operation)
-    yield from found.values()
+    for source, operation in operations_in_force(connection, AuditTrailOperation):
+        yield Expectation(operation.schema, operation.table, source, operation)
 
 
 def tables_of_operations() -> set[str]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import datetime
 import functools
 import logging
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.db import ProgrammingError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from psycopg import errors
 
+from ...triggers import operations_on_disk
 from .attach import trails_of
 from .constraint import AuditTrail
 from .schema import RELEASE, SCHEMA, release_in, schema_sql, structure_sql
@@ -36,21 +35,6 @@ def apps_with_trail() -> frozenset[str]:
     return frozenset(
         app_label for app_label, operation in operations_on_disk() if installs_trail(operation)
     )
-
-
-def operations_on_disk() -> Iterator[tuple[str, Operation]]:
-    """Of all migrations, applied or not, without a query."""
-    loader = MigrationLoader(None, load=False)
-    loader.load_disk()
-    for (app_label, _), migration in loader.disk_migrations.items():
-        for operation in flattened(migration.operations):
-            yield app_label, operation
-
-
-def flattened(operations: Iterable[Operation]) -> Iterator[Operation]:
-    for operation in operations:
-        yield operation
-        yield from flattened(getattr(operation, "database_operations", ()))
 
 
 def installs_trail(operation: Operation) -> bool:
