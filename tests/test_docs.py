@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from django_audit_fields.checks.settings import RULES
+from django_audit_fields.conf import DEFAULTS
+
 DOCS = Path(__file__).parent.parent / "docs"
 DOCUMENTS = [page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts]
 OPTIONAL = {"celery", "django_tasks_db", "django_audit_fields.contrib.celery"}
@@ -33,3 +36,22 @@ def test_code_in_the_documentation(code):
         elif isinstance(node, ast.Import):
             for name in node.names:
                 assert name.name in OPTIONAL or importlib.util.find_spec(name.name)
+
+
+def test_every_check_is_documented():
+    """The reference has each ID that the code may say, and no other; none stands there twice."""
+    source = "".join(
+        file.read_text() for file in (DOCS.parent / "django_audit_fields").rglob("*.py")
+    )
+    said = {*re.findall(r'"django_audit_fields\.([EW]\d{3})"', source)}
+    said |= {rule.id for rule in RULES.values()}
+    documented = re.findall(
+        r"^\| `django_audit_fields\.([EW]\d{3})`", (DOCS / "reference/checks.md").read_text(), re.M
+    )
+    assert sorted(documented) == sorted(said)
+
+
+def test_every_setting_is_documented():
+    """The reference has a heading for each key of `AUDIT_FIELDS`."""
+    headings = re.findall(r"^### `(\w+)`$", (DOCS / "reference/settings.md").read_text(), re.M)
+    assert sorted(headings) == sorted(DEFAULTS)

@@ -24,7 +24,7 @@ else:
 
 
 class AuditAdminMixin(ReasonPages, HistoryPages, AdminBase):
-    """For a `ModelAdmin` of an audited model, or an inline.
+    """For a `ModelAdmin` of an audited model, or an inline::
 
         @admin.register(Invoice)
         class InvoiceAdmin(AuditAdminMixin, admin.ModelAdmin):

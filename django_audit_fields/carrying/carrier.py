@@ -2,7 +2,7 @@
 
 What it sends lasts as long as the transaction and travels in the statement's own round trip. The
 statement stays as it is: its text, its results, its errors, its place in the log of queries.
-What it cannot see stands in docs/carrying.md.
+What it cannot see stands in docs/reference/statements.md.
 """
 
 from __future__ import annotations

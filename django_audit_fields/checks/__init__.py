@@ -1,6 +1,6 @@
 """System checks: one function for each thing that a project can get wrong.
 
-The IDs are documented in the README and are never used again for something else.
+The IDs are documented in docs/reference/checks.md and are never used again for something else.
 """
 
 from __future__ import annotations

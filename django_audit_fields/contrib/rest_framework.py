@@ -29,7 +29,7 @@ PLAIN: Final = (
 
 
 class PersonField(serializers.Field):  # type: ignore[misc]  # the framework has no types
-    """Who is behind a label, read-only: `{"label": "17", "name": "Amara Okafor"}`.
+    """Who is behind a label, read-only: `{"label": "17", "name": "Amara Okafor"}`::
 
         class InvoiceSerializer(serializers.ModelSerializer):
             created_by = PersonField()
@@ -134,7 +134,7 @@ class TrailPagination(PageNumberPagination):  # type: ignore[misc]
 
 
 class TrailMixin:
-    """For a viewset of a model with a trail: `GET …/{pk}/trail/`, newest first, by the page.
+    """For a viewset of a model with a trail: `GET …/{pk}/trail/`, newest first, by the page::
 
         class InvoiceViewSet(TrailMixin, viewsets.ModelViewSet):
             queryset = Invoice.objects.all()

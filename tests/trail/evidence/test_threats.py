@@ -1,4 +1,4 @@
-"""The threat model of docs/tampering.md, each row tried by the role that it names."""
+"""The threat model of docs/explanation/tampering.md, each row tried by the role that it names."""
 
 import io
 import re
