@@ -39,8 +39,8 @@ VARIABLE = [
     (re.compile(r"-{2,}"), "--"),
 ]
 SHELL = """
-import doctest, sys
-text = open({file!r}).read()
+import doctest, pathlib, sys
+text = pathlib.Path({file!r}).read_text("utf-8")
 test = doctest.DocTestParser().get_doctest(text, {{}}, "page", "page", 0)
 runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
 runner.run(test)
@@ -55,19 +55,20 @@ class Step:
     kind: str
     name: str
     code: str
-    line: int
+    #: Page and line.
+    place: str
 
 
 def steps_of(page: Path) -> Iterator[Step]:
     text = page.read_text("utf-8")
     mark: tuple[str, str] | None = None
     for piece in PIECE.finditer(text):
-        line = text[: piece.start()].count("\n") + 1
+        place = f"{page.name}:{text[: piece.start()].count(chr(10)) + 1}"
         if (kind := piece["kind"]) is not None:
-            assert mark is None, f"{page.name}:{line}: a mark without a block"
+            assert mark is None, f"{place}: a mark without a block"
             mark = (kind, piece["name"] or "")
             if kind == "by hand":
-                yield Step(kind, mark[1], "", line)
+                yield Step(kind, mark[1], "", place)
                 mark = None
             continue
         code = textwrap.dedent(piece["code"])
@@ -75,9 +76,9 @@ def steps_of(page: Path) -> Iterator[Step]:
             kind, name = mark
             mark = None
             if kind != "not run":
-                yield Step(kind, name, code, line)
+                yield Step(kind, name, code, place)
         elif piece["language"] in ("console", "pycon"):
-            yield Step(piece["language"], "", code, line)
+            yield Step(piece["language"], "", code, place)
 
 
 def plain(line: str) -> str:
@@ -130,21 +131,23 @@ class Reader:
 
     def follow(self, page: Path) -> None:
         for step in steps_of(page):
-            place = f"{page.name}:{step.line}"
-            if step.kind == "file":
-                file = self.folder / step.name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(step.code, "utf-8")
-            elif step.kind == "end of":
-                with (self.folder / step.name).open("a", encoding="utf-8") as file:
-                    file.write("\n" + step.code)
-            elif step.kind == "by hand":
-                self.by_hand[step.name](self)
-            elif step.kind == "console":
-                for command, output in commands_of(step.code):
-                    self.type(command, output, place)
-            else:
-                self.type_python(step.code, place)
+            self.do(step)
+
+    def do(self, step: Step) -> None:
+        file = self.folder / step.name
+        if step.kind == "file":
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(step.code, "utf-8")
+        elif step.kind == "end of":
+            with file.open("a", encoding="utf-8") as settings:
+                settings.write("\n" + step.code)
+        elif step.kind == "by hand":
+            self.by_hand[step.name](self)
+        elif step.kind == "console":
+            for command, output in commands_of(step.code):
+                self.type(command, output, step.place)
+        else:
+            self.type_python(step.code, step.place)
 
     def type(self, command: str, output: str, place: str) -> None:
         finished = self.run(command)
