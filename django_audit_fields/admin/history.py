@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from ..trail import Entry, RevertError, is_recorded, timeline, trail_of, version_of
 from .reasons import ReasonForm
-from .sight import Sight, is_restricted
+from .sight import fields_shown, is_restricted
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import ModelAdmin
@@ -55,7 +55,8 @@ class HistoryPages(PageBase):
             return super().history_view(request, object_id, extra_context)  # which says so
         paginator = self.get_paginator(request, trail_of(row), PER_PAGE)
         page = paginator.get_page(request.GET.get(PAGE_VAR, 1))
-        entries = timeline(page.object_list, self.sight(request).fields)
+        shown = fields_shown(self, request, row)
+        entries = timeline(page.object_list, lambda event: shown)
         newest = newest_of_each_table(entries) if page.number == 1 else set()
         lines = [
             {
@@ -83,7 +84,7 @@ class HistoryPages(PageBase):
     def version_view(self, request: HttpRequest, object_id: str, event_id: int) -> HttpResponse:
         """The row as it was after an event; before it, where that deleted it."""
         row, entry = self.recorded_event(request, object_id, event_id)
-        names = self.sight(request).fields(entry.event)
+        shown = fields_shown(self, request, row)
         changed = {change.field for change in entry.changes if entry.event.action == "update"}
         events = trail_of(row)
         older = events.filter(pk__lt=event_id).first()
@@ -97,7 +98,7 @@ class HistoryPages(PageBase):
             fields=[
                 {"told": told, "is_changed": told.field in changed}
                 for told in version_of(entry.event)
-                if names is None or told.field in names
+                if told.field in shown
             ],
             older_url=older and self.event_url("version", object_id, older),
             newer_url=newer and self.event_url("version", object_id, newer),
@@ -166,11 +167,9 @@ class HistoryPages(PageBase):
         found = row and trail_of(row).filter(pk=event_id).first()
         if not found:
             raise Http404(_("No such event of this row."))
-        (entry,) = timeline([found], self.sight(request).fields)
+        shown = fields_shown(self, request, row)
+        (entry,) = timeline([found], lambda event: shown)
         return row, entry
-
-    def sight(self, request: HttpRequest) -> Sight:
-        return Sight(self.admin_site, request)
 
     def may_revert(self, request: HttpRequest, event: Any, row: Any) -> bool:
         counterpart = COUNTERPARTS.get(event.action)

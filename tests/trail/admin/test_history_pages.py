@@ -301,6 +301,14 @@ def test_a_child_of_several_tables_shows_the_events_of_each(serve, root, browse)
     assert f"Created: Order {rush.pk}" in page
 
 
+def test_a_child_s_admin_shows_the_parent_s_fields(serve, staff, browse):
+    """As its form does, also to who has nothing to do with the parent's own admin."""
+    serve({Rush: {}})
+    rush = Rush.objects.create(hours=3, note="n")
+    page = browse(staff("clerk", "readingapp.view_rush"), history(rush))
+    assert "note after: n" in page
+
+
 def test_keys_that_need_quoting_in_an_address(client, serve, root, browse):
     serve({Named: {}})
     named = Named.objects.create(pk="a/b_c")

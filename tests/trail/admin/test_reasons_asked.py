@@ -6,6 +6,8 @@ import django
 import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.urls import reverse
 
 from django_audit_fields import audit_context
@@ -207,3 +209,21 @@ def test_a_model_whose_migration_asks_for_a_reason(browser, serve, monkeypatch):
     monkeypatch.setattr(expected, "reasons_by_table", lambda: {"readingapp_customer": True})
     serve({Customer: {}})
     assert FIELD in browser.get(reverse("admin:readingapp_customer_add")).content.decode()
+
+
+def test_an_admin_with_forms_of_its_own_is_asked_in_each_of_them(browser, serve, root, monkeypatch):
+    """Django's admin of users has one form to add and another to change."""
+    from django_audit_fields.trail.recording import expected
+
+    monkeypatch.setattr(expected, "reasons_by_table", lambda: {"auth_user": True})
+    serve({User: {}}, bases=(AuditAdminMixin, UserAdmin))
+    add, change = reverse("admin:auth_user_add"), reverse("admin:auth_user_change", args=[root.pk])
+    for page, own in ((add, 'name="password1"'), (change, 'name="last_login_0"')):
+        content = browser.get(page).content.decode()
+        assert content.count(FIELD) == 1
+        assert own in content
+    form = {"username": "new", "password1": "a-long-one-1", "password2": "a-long-one-1"}
+    form |= {"usable_password": "true"}
+    assert "This field is required" in words(browser.post(add, form))
+    browser.post(add, {**form, "audit_reason": "joined"})
+    assert User.objects.filter(username="new").exists()
