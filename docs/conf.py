@@ -89,6 +89,8 @@ intersphinx_mapping = {name: (url, None) for name, url in MAPPING.items()} if is
 copybutton_prompt_text = r">>> |\.\.\. |\$ |=# "
 copybutton_prompt_is_regexp = True
 
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_theme_options = {
