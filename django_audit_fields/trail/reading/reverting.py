@@ -81,6 +81,8 @@ def update_again(event: EventReading, model: type[Model], row: Any) -> None:
         if not (field.generated or is_stamp):
             setattr(row, field.attname, value)
             names.append(field.attname)
+    if not names:
+        raise RevertError(_("Only who and when changed, and that stays as it was."))
     row.save(using=event.database, update_fields=names)
 
 

@@ -75,6 +75,13 @@ def test_columns_that_triggers_stamp_under_other_names_say_who_put_a_row_back():
     assert row.moment > changed_at
 
 
+def test_an_update_of_nothing_but_stamps_is_not_put_back():
+    """Nothing is left to write, and no event could say that it was reverted."""
+    order = Order.objects.create(amount=80)
+    order.save()
+    refuses(order.trail.first(), "Only who and when changed")
+
+
 def test_an_insert_is_put_back_by_a_delete():
     order = Order.objects.create()
     made = order.trail.get().revert()
