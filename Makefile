@@ -14,7 +14,7 @@ with = $(if $(WITH),"$(WITH)")
 # The caller's own would choose other settings or other modules.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
 
-.PHONY: help demo serve test test-mixes lint docs docs-links bench bench-trail bench-growth load clean
+.PHONY: help demo serve test test-mixes test-browser lint docs docs-links bench bench-trail bench-growth load clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make serve   leave the example running to click through"
 	@echo "make test    run the tests"
 	@echo "make test-mixes  run the tests beside other people's packages"
+	@echo "make test-browser  use the example in Chromium; ARGS=--screenshots draws the docs' pictures anew"
 	@echo "make lint    check style, types and migrations"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make docs-links  ask every address that the documentation links to; needs a network"
@@ -49,6 +50,12 @@ test-mixes: python = ".venv-mixes/bin/python"
 test-mixes:
 	@sh .ci/environment .venv-mixes mixes $(with)
 	@exec $(python) -m pytest --ds=tests.mixes.settings tests/mixes $(ARGS)
+
+# Likewise: a browser's driver is large, and nobody needs it who uses the package.
+test-browser: python = ".venv-browser/bin/python"
+test-browser:
+	@sh .ci/environment .venv-browser browser $(with)
+	@exec $(python) -m pytest --ds=tests.browser.settings tests/browser $(ARGS)
 
 lint:
 	$(environment) test,lint $(with)

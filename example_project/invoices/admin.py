@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from django_audit_fields.admin import AuditAdminMixin
+from django_audit_fields.admin import ORDER, AuditAdminMixin
 from django_audit_fields.people import name_of
 
 from .models import ARSubledger, LegacyCharge, Tariff
@@ -27,6 +27,7 @@ class TariffAdmin(AuditAdminMixin, admin.ModelAdmin):
     """Its trail has `reason=True`: the form, deletion and actions ask for one."""
 
     list_display = ["service", "price", "updated_by", "updated_at"]
+    fields = ["service", "price", *ORDER]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tariff | None = None) -> Any:
         # The key: another one would be another row.
