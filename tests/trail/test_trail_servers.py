@@ -10,9 +10,9 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, connections, transaction
 
 from django_audit_fields.trail import installed_release, trail_differences
+from tests.database import client_program
 from tests.trail.recorded import Recorded, execute
 from tests.trail.trailapp.models import Gauge, Reading
-from tests.triggers.test_dump import program
 
 pytestmark = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="The trail is PostgreSQL's."
@@ -92,7 +92,7 @@ def run(name, command, *arguments, text=None):
         variable: str(parameters[key]) for key, variable in names.items() if parameters.get(key)
     }
     done = subprocess.run(
-        [program(command), *arguments],
+        [client_program(command), *arguments],
         input=text,
         capture_output=True,
         text=True,

@@ -8,11 +8,12 @@ from django.db import DatabaseError, connection, transaction
 
 from django_audit_fields.trail import seal
 from example_project.embedded_database import PORT, SUPERUSER
+from tests.database import client_program
 from tests.own_server import own_server
 from tests.trail.evidence.trail import another_connection, broken, one, sealed_invoices, tampering
 from tests.trail.recorded import execute
 from tests.trail.trailapp.models import Invoice
-from tests.triggers.test_dump import program, run
+from tests.triggers.test_dump import run
 
 pytestmark = pytest.mark.usefixtures("trail")
 
@@ -26,7 +27,7 @@ def restored():
     with own_server() as server:
         where = ["-h", str(server.folder), "-p", str(PORT), "-U", SUPERUSER, "-d", "postgres"]
         done = subprocess.run(
-            [program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *where],
+            [client_program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *where],
             input=dump,
             capture_output=True,
             text=True,
