@@ -30,9 +30,8 @@ def pytest_addoption(parser):
 
 def pytest_ignore_collect(collection_path, config):
     # Pictures are drawn for the documentation only: each has another time in it.
-    if collection_path.name == "test_pictures.py" and not config.getoption("--screenshots"):
-        return True
-    return None
+    are_wanted = config.getoption("--screenshots", default=False)
+    return True if collection_path.name == "test_pictures.py" and not are_wanted else None
 
 
 @pytest.fixture(scope="session")
