@@ -14,6 +14,7 @@ from .printed import PROJECT, Reader, drop_database, server_environment, steps_o
 
 README = PROJECT / "README.md"
 OTHER_TABLES = PROJECT / "docs" / "how-to" / "other-tables.md"
+REMOVE = PROJECT / "docs" / "how-to" / "remove.md"
 DATABASE = "readme_project"
 SITE = "https://django-pg-audit-fields.readthedocs.io/en/latest/"
 FILES = "https://github.com/django-audit-fields/django-audit-fields/blob/main/"
@@ -72,6 +73,25 @@ def test_old_table_is_stamped_after_the_printed_migration(reader, server):
         plain.execute("INSERT INTO old_charge (code) VALUES ('c')")
         last = plain.execute("SELECT * FROM old_charge WHERE code = 'c'").fetchone()
         assert last == ("c", None, None)
+
+
+def test_removed_as_the_guide_says(reader, server):
+    """The columns stay as plain data, and nothing of the package is left on the table."""
+    reader.follow(README)
+    reader.follow(REMOVE)
+    with psycopg.connect(**server, autocommit=True) as plain:
+        [row] = plain.execute("SELECT created_by, updated_by FROM billing_invoice").fetchall()
+        assert row == ("import:march", "system")
+        triggers = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'billing_invoice'::regclass"
+        assert plain.execute(triggers).fetchall() == []
+        functions = "SELECT proname FROM pg_proc WHERE proname LIKE 'audit_fields_%'"
+        assert plain.execute(functions).fetchall() == []
+        defaults = (
+            "SELECT column_name FROM information_schema.columns"
+            " WHERE table_name = 'billing_invoice' AND column_default IS NOT NULL"
+        )
+        assert plain.execute(defaults).fetchall() == []
+    reader.type("python manage.py makemigrations --check", "No changes detected\n", "test")
 
 
 def test_links_lead_somewhere():
