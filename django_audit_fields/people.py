@@ -122,7 +122,7 @@ def _key(label: str) -> Any:
     field = _key_field()
     try:
         key = field.to_python(label)
-        # A larger integer than the column holds is nobody's key.
+        # No user's key is larger than its column holds.
         field.run_validators(key)
     except (ValidationError, ValueError, TypeError, ArithmeticError):
         return None

@@ -23,12 +23,12 @@ from .situation import Entry, on_loop, put, situation, works_for_loop
 
 logger = logging.getLogger("django_audit_fields")
 
-#: Apart from the situation, since each statement asks for it, and nearly always it is None.
+#: Not part of the situation: each statement reads it, and it is nearly always None.
 _resolving: ContextVar[Entry | None] = ContextVar("audit_resolving", default=None)
-#: None where `is_resolving` is surely false. Asked for every statement, and so the bare C function.
+#: None where `is_resolving` is false. Read for every statement, so it is the bare C function.
 resolving: Final = _resolving.get
 
-#: Causes that were logged; one that comes back for every row would fill the log.
+#: Causes that were logged. Each is logged once: one that comes for every row would fill the log.
 _warned: set[tuple[object, ...]] = set()
 
 
@@ -52,7 +52,7 @@ def on_event_loop() -> bool:
 
 @contextmanager
 def working_out() -> Iterator[None]:
-    # Nobody is acting meanwhile, so that queries made for the label do not ask for it again.
+    # Nobody acts meanwhile, or the queries that find the label would ask for the label themselves.
     before = situation()
     nobody = Entry(None, None, before.acting, is_passing=True)
     token = _resolving.set(nobody)
@@ -61,7 +61,7 @@ def working_out() -> Iterator[None]:
         yield
     finally:
         nobody.ended = True
-        # Whom crum was told meanwhile stays: authentication may name the user that it finds.
+        # What crum was told meanwhile stays: authentication may have named the user that it found.
         put(situation()._replace(acting=before.acting))
         _resolving.reset(token)
 
@@ -72,7 +72,8 @@ class Claim:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        # User, settings and label in one tuple: threads of one request see all of it or nothing.
+        # User, settings and label in one tuple, so that no thread reads one of them without the
+        # others.
         self._known: tuple[Any, AuditSettings, str | None] | None = None
 
     def user(self) -> Any:
@@ -169,10 +170,10 @@ class RequestClaim(Claim):
         self.request = request
         self.thread = thread
         own = getattr(request, "__dict__", {})
-        #: The user that the middleware before ours gave it, whom `auser()` answers as well.
+        #: `request.user` as the middleware before ours set it; `auser()` answers the same user.
         self._original = own.get("user")
         self._answered: Any = None
-        #: One for each authentication during the request, of which there are few.
+        #: The users lent to crum, one for each authentication during the request.
         self._lent: deque[Any] | None = None
         #: What the request tells of a change, worked out when it is first asked.
         self.told: Any = None
@@ -192,7 +193,8 @@ class RequestClaim(Claim):
         try:
             return self.request.__dict__["user"]
         except (AttributeError, KeyError):
-            # There is none, or a property of a request class of the project's own, which may query.
+            # No such attribute; or `user` is a property of the project's own request class, and may
+            # query.
             with working_out():
                 return getattr(self.request, "user", None)
 

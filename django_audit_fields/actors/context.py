@@ -93,7 +93,7 @@ def checked_value(name: str, value: Any) -> Any:
             f"audit_context's {name} holds a NUL character or a lone surrogate, which PostgreSQL "
             f"cannot store: {value!r}."
         )
-    return json.loads(text)  # the caller's own may change later
+    return json.loads(text)  # a copy: the caller may change its own later
 
 
 def text_of(values: Mapping[str, Any]) -> str:
@@ -137,7 +137,7 @@ def text_within(of_request: Mapping[str, Any], values: Mapping[str, Any]) -> str
     try:
         return text_of({**of_request, **values})
     except ValueError:
-        # The block's own fits, if not beside the request's: no write is lost to that.
+        # The block's values fit alone, and not beside the request's: no write is lost to that.
         return text_of(values)
 
 
@@ -188,4 +188,4 @@ def told_by_task(source: str, handed: Any) -> Told:
     try:
         return Told({"source": source_text(source), **known.values})
     except ValueError:
-        return known  # the reason fits, if not beside the source
+        return known  # the reason fits alone, and not beside the source

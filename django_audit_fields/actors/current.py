@@ -72,8 +72,8 @@ def _claim_in_force() -> Claim | None:
         return named
     if (requesting := situation().requesting) is not None:
         return requesting
-    # With crum's middleware alone, or before ours has begun. Where crum was never told of one, this
-    # is most of what asking costs.
+    # crum's middleware is installed without ours, or ours has not begun yet. This look-up is most
+    # of what asking costs.
     request = crum.get_current_request()
     return None if request is None else RequestClaim(request)
 
@@ -178,7 +178,8 @@ def _polled_label() -> str | None:
             # crum logs what a receiver raises, and asks the next.
             user = crum.get_current_user()
     except Exception as error:
-        # What it cannot make sense of, such as a priority that is no number, it raises itself.
+        # crum itself raises for an answer that it cannot read, such as a priority that is no
+        # number.
         warn_once("crum.get_current_user() failed", error)
         return None
     for claim in (naming(), situation().requesting):
@@ -196,8 +197,8 @@ def name_user(user: Any, thread: int | None = None) -> None:
     if said.named is not None:
         said.named.ended = True
     named = None
-    # Given back the request's own user, as `crum.impersonate` does when it ends: naming it would
-    # hold on to it, and token authentication may still set another.
+    # `crum.impersonate` gives back the request's user when it ends. It is not named then: token
+    # authentication may still set another one.
     if user is not False and not (said.requesting and said.requesting.stands_for(user)):
         named = UserClaim(user, thread)
     put(said._replace(named=named))
@@ -269,6 +270,6 @@ def begin_request(request: Any, thread: int | None = None) -> Situation:
     """
     before = situation()
     claim = RequestClaim(request, thread)
-    # Not `_replace`, which costs a request as much as all the rest of this.
+    # Not `_replace`: it would double what this function costs.
     put(Situation(before.acting, before.named, claim, before.preserving, before.context))
     return before

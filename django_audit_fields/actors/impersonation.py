@@ -15,7 +15,7 @@ from crum import signals
 from . import current
 from .situation import situation
 
-# crum's own ranks, so that other packages' receivers stand where they always stood.
+# crum's own priorities, so that other packages' receivers keep their place.
 NAMED_PRIORITY = 10
 REQUEST_PRIORITY = -10
 
@@ -45,7 +45,7 @@ def answer_current_user(sender: object, **kwargs: Any) -> tuple[Any, int]:
         return user, NAMED_PRIORITY
     if (user := current.requesting_user()) is not False:
         return user, REQUEST_PRIORITY
-    # With crum's middleware alone, or before ours has begun.
+    # crum's middleware is installed without ours, or ours has not begun yet.
     return getattr(crum.get_current_request(), "user", False), REQUEST_PRIORITY
 
 
@@ -60,7 +60,8 @@ def take_current_user(sender: object, *, user: Any, **kwargs: Any) -> None:
     current.name_user(False)
     is_shared = len(signals.current_user_getter.receivers) > 1
     if is_shared and user is not None and crum.get_current_user() is user:
-        # Another package's answer, handed back by `crum.impersonate`: that package's to change.
+        # `crum.impersonate` gives back another package's answer, which is for that package to
+        # change.
         return
     current.name_user(user, thread if has_request else None)
 

@@ -28,7 +28,7 @@ class Inside:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        # Kept here and not on the object, since the end of a body may overlap a step of it.
+        # A local variable, not an attribute: the end of a body may overlap one of its steps.
         outside = swap(self.said)
         try:
             yield
@@ -46,7 +46,7 @@ class Scope:
     """
 
     __slots__ = ()
-    #: Which of the situation's stacks it is.
+    #: The field of `Situation` that holds this kind of block.
     _kind: ClassVar[str]
 
     def _held(self) -> Any:

@@ -35,7 +35,7 @@ class Entry:
         self.scope = scope
         self.outer = outer
         self.ended = False
-        #: Nothing inherits it: it is for the calls that this thread makes meanwhile.
+        #: It holds for calls of this thread only, and no other context takes it over.
         self.is_passing = is_passing
         self.off_loop = not on_loop()
         self.thread = get_ident()
@@ -65,7 +65,7 @@ class Situation(NamedTuple):
 NOTHING_SAID: Final = Situation()
 _situation: ContextVar[Situation] = ContextVar("audit_situation", default=NOTHING_SAID)
 
-#: Asked for every row and statement, and so the bare C function.
+#: Read for every row and statement, so it is the bare C function.
 situation: Final = _situation.get
 put: Final = _situation.set
 
@@ -75,7 +75,7 @@ def restore(before: Situation) -> None:
     if before is not NOTHING_SAID:
         for block in (before.acting, before.named, before.preserving, before.context):
             if block is not None:
-                block.ended = False  # in force again, whatever took its place meanwhile
+                block.ended = False  # in force again, also if it was ended meanwhile
     put(before)
 
 
@@ -115,7 +115,7 @@ def without(entry: Entry | None, scope: object) -> Entry | None:
     while entry is not None and entry.scope is not scope:
         above.append(entry)
         entry = entry.outer
-    # A scope that was entered in another context has nothing here to take away.
+    # The scope was entered in another context: there is nothing of it on this stack.
     stack = entry
     if entry is not None:
         entry.ended = True

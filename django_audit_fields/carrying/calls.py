@@ -25,7 +25,7 @@ Execute = Callable[..., Any]
 class Call(NamedTuple):
     """One call of a cursor that is due."""
 
-    run: Callable[[Any], Any]  # with the parameters
+    run: Callable[[Any], Any]  # takes the parameters
     statement: Statement
     params: Any
     many: bool
@@ -55,7 +55,7 @@ def beneath_other_wrappers(
     of who is acting, is what counts.
     """
     innermost = execute
-    while type(innermost) is partial:  # Django's, and those of a project's own, end with it
+    while type(innermost) is partial:  # the last argument of Django's partial is the next wrapper
         innermost = innermost.args[-1]
     chain = partial(own, innermost)
     wrappers = database.execute_wrappers
@@ -66,7 +66,7 @@ def beneath_other_wrappers(
 
 def is_usable(cursor: Any, connection: Connection | None) -> bool:
     """Whether the cursor can execute on this connection; else psycopg is about to say why not."""
-    # Compared like this, since a tracer may have put a proxy before the connection.
+    # By `pgconn`, since a tracing tool may have put a proxy in the connection's place.
     return not cursor.closed and cursor.connection.pgconn is getattr(connection, "pgconn", None)
 
 

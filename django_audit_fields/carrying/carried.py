@@ -26,11 +26,11 @@ class _Held:
         return self.name
 
 
-#: Nothing was sent in this transaction.
+#: Nothing was sent in this transaction, so the variable is empty.
 NOTHING: Final = _Held("NOTHING")
-#: Something was sent, and may since have been undone.
+#: Something was sent, and may have been undone since: send again.
 DOUBT: Final = _Held("DOUBT")
-#: SQL set it. It stands until Python has something to say.
+#: The user's SQL has set it. It stays until somebody acts in Python.
 THEIRS: Final = _Held("THEIRS")
 
 _NOTHING_HELD: Final = (NOTHING,) * len(VARIABLES)
@@ -40,7 +40,7 @@ class Wanted(NamedTuple):
     """What the variables have to hold for the next write."""
 
     values: tuple[str, ...]
-    #: Which of them nobody asked for: what SQL has set may stand there.
+    #: For which of them Python says nothing, so that a value set by SQL may stay.
     is_open: tuple[bool, ...]
 
 
@@ -94,11 +94,11 @@ class Carried:
 
     def forget(self) -> None:
         """Take the transaction for over, and everything local to it for gone."""
-        self.carries = False  # whether anything below is to be looked at
+        self.carries = False  # False: nothing below matters
         self.has_sent = False  # in this transaction
         self.held: tuple[str | _Held, ...] = _NOTHING_HELD
-        #: Django's list of this transaction's callbacks. Every commit and rollback it knows of,
-        #: also to a savepoint, puts another in its place.
+        #: Django's `run_on_commit` of this transaction. Django makes a new list at each commit and
+        #: rollback, also to a savepoint, so another list here means: undone, perhaps.
         self.commit_hooks: list[Any] | None = None
 
     def doubt(self) -> None:
@@ -132,8 +132,8 @@ class Carried:
             for held, value, is_open in zip(self.held, *wanted, strict=True)
         )
         self.commit_hooks = database.run_on_commit
-        # psycopg's own transaction() rolls back to savepoints that come by no wrapper. Nothing
-        # public tells that one is open.
+        # psycopg's transaction() may roll back to a savepoint past every wrapper. No public name
+        # says that one is open.
         if getattr(database.connection, "_num_transactions", 0):
             self.doubt()
 

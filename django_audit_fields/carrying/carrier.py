@@ -35,10 +35,10 @@ from .round_trip import Connection, RoundTrip
 from .statements import Statement, is_one_write, read_statement
 from .wire import ACTIVE, IDLE, IN_ERROR, IN_TRANSACTION
 
-#: What PostgreSQL answers a COMMIT where there is no place for one.
+#: PostgreSQL's error for a COMMIT inside a block that was opened around it.
 INVALID_TRANSACTION_TERMINATION: Final = "2D000"
 
-#: Of this process, so that a fork can give them locks that no thread of its parent's holds.
+#: All of this process. After a fork each gets a new lock: a thread of the parent may hold the old.
 _carriers: weakref.WeakSet[ActorCarrier] = weakref.WeakSet()
 
 
@@ -58,15 +58,15 @@ class ActorCarrier(Carried):
         super().__init__()
         self.lock = threading.RLock()
         _carriers.add(self)
-        #: One that can be taken again; making one is a part of what a write costs.
+        #: A `RoundTrip` to use again, since making one is part of what a write costs.
         self.trips: list[RoundTrip] = []
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: Any) -> Any:
         database: BaseDatabaseWrapper = context["connection"]
         if type(execute) is partial:
             return beneath_other_wrappers(execute, database, self)(sql, params, many, context)
-        # What is sent ahead and the statement are two steps. Where threads share the connection,
-        # no other may come between; to ask whether they do costs more than the lock.
+        # Setting and statement are two steps, and no other thread may come between them where
+        # threads share the connection. To find out whether they do would cost more than the lock.
         with self.lock:
             if type(sql) is str and not many and "\\" not in sql:
                 if not self.carries and is_plain_select(sql):
@@ -111,7 +111,7 @@ class ActorCarrier(Carried):
             and not carries_context()
             and not isinstance(cursor, psycopg.ServerCursor)
         ):
-            # Who is acting may take a SELECT of its own, which comes through here.
+            # To read the user may take a SELECT, which comes through this method again.
             label = actors.acting_label()
             if label is None:
                 label = nobody_label()
@@ -154,19 +154,20 @@ class ActorCarrier(Carried):
         if not (is_due or self.carries or is_asking or statement.has_effects):
             return run(params)
         if many and statement.may_commit and isinstance(params, Iterator):
-            params = list(params)  # it may have to run twice
+            params = list(params)  # the statement may have to run twice
         call = Call(run, statement, params, many, database, cursor, is_due)
         pgconn = connection.pgconn
         if self.carries and pgconn.transaction_status == IDLE:
             self.forget()
         wanted = None
         if (is_due and not (is_asking and statement.reads)) or (self.carries and not is_asking):
-            # Who is acting may take a SELECT of its own, which comes through here and may open the
-            # transaction. So the transaction is looked at again.
+            # To read the user may take a SELECT, which comes through this method again and may open
+            # the transaction. So its status is read after that.
             wanted = wanted_now(reading=statement.writes or may_read_user(sql))
         status = pgconn.transaction_status
         if status == ACTIVE:
-            # Another thread's, on a connection that is shared, and past Django's wrappers.
+            # Another thread runs a statement on this connection, past Django's wrappers: wait for
+            # it.
             with connection.lock:
                 status = pgconn.transaction_status
         if wire.in_pipeline(connection):
@@ -208,8 +209,8 @@ class ActorCarrier(Carried):
         except Exception as error:
             if not (statement.may_commit and sqlstate_of(error) == INVALID_TRANSACTION_TERMINATION):
                 raise
-        # The body of this CALL or DO commits, which takes a transaction of its own. All that it
-        # did is undone, so it can run again, bare.
+        # The body of this CALL or DO commits, which PostgreSQL refuses beside another statement.
+        # All that it did is undone, so it runs again without the setting.
         database.errors_occurred = errors_occurred
         return run(params)
 
@@ -221,7 +222,7 @@ class ActorCarrier(Carried):
             self.doubt()
         elif call.is_due and not sees_transactions_end(database):
             self.doubt_unless_theirs()
-        # Not ahead of a SAVEPOINT or COMMIT alone; a string that holds one may write beside it.
+        # Nothing goes ahead of a plain SAVEPOINT or COMMIT. A string that holds one may also write.
         takes = statement.writes or not statement.controls_transaction
         settings = self.unmet(wanted) if wanted is not None and takes else []
         if wanted is None or not settings:
@@ -270,7 +271,7 @@ class ActorCarrier(Carried):
 
     def _ride(self, call: Call, wanted: Wanted | None) -> Any:
         """In a pipeline of the user's: put the setting before the statement, and never wait."""
-        self.doubt()  # nobody knows which of its statements PostgreSQL has got to
+        self.doubt()  # how far PostgreSQL is in the user's pipeline is not known
         if (
             wanted is not None
             and not call.statement.controls_transaction
@@ -286,7 +287,8 @@ class ActorCarrier(Carried):
     def bind(self, database: BaseDatabaseWrapper) -> None:
         """Send what is wanted now, ahead of something that no wrapper sees."""
         wanted = wanted_now()
-        wanted = wanted._replace(is_open=(False, *wanted.is_open[1:]))  # asked for, by nobody too
+        # Also when nobody is acting: then the variable is cleared.
+        wanted = wanted._replace(is_open=(False, *wanted.is_open[1:]))
         connection = database.connection
         if connection.pgconn.transaction_status == IDLE:
             self.forget()

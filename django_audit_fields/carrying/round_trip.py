@@ -43,7 +43,7 @@ class RoundTrip(psycopg.Pipeline):
         self._let_go()
 
     def _let_go(self) -> None:
-        # Kept for the next time, it is not to keep a connection alive.
+        # The object is kept for the next write, and must not keep a connection alive.
         del self._conn, self.pgconn
 
     def send_ahead(
@@ -67,7 +67,7 @@ class RoundTrip(psycopg.Pipeline):
         self._many = many
         self._begins = 0  # how many of the commands are psycopg's BEGIN
         self.has_sent = False
-        self.level = 1  # to psycopg: somebody else ends it
+        self.level = 1  # psycopg takes it for nested, and leaves the end to us
         self._is_busy = False  # sending or reading, or interrupted while it did
         self._thread = get_ident()
         try:
@@ -76,8 +76,8 @@ class RoundTrip(psycopg.Pipeline):
                 params = (_Rows if isinstance(params, Sized) else _followed)(params, self._end)
             result = run(params)
             if self.command_queue or self.pgconn.pipeline_status != NO_PIPELINE:
-                # What psycopg has queued behind the statement, or the end of rows that a cursor
-                # class has made another list of.
+                # psycopg has queued something behind the statement, or a cursor class made a new
+                # list of the rows, so that their end was not seen.
                 with connection.lock:
                     connection.wait(self._send_and_read_gen())
         except BaseException as error:
@@ -126,7 +126,7 @@ class RoundTrip(psycopg.Pipeline):
                 self.result_queue.pop()
         elif not self._many:
             return
-        # What follows from `error` says no more than it does.
+        # Errors from here on only follow from `error`.
         try:
             with self._conn.lock:
                 self._conn.wait(self._send_and_read_gen())
@@ -197,7 +197,7 @@ class RoundTrip(psycopg.Pipeline):
             self.pgconn.exit_pipeline_mode()
         self._is_busy = False
         first_error: psycopg.Error | None = None
-        # One more than anybody waits for is the error of what was put off to the end.
+        # More answers than commands: the last is the error of a check that was deferred to the end.
         for answer in answers[len(waiting) :]:
             waiting.clear()
             self._process_results(None, answer)
@@ -217,8 +217,8 @@ class RoundTrip(psycopg.Pipeline):
         answers: list[list[PGresult]] = []
         ends = 0
         try:
-            # An answer ends with nothing. What executemany() read by turns may have left that much
-            # of its last one; twice nothing is the end of all.
+            # Each answer ends with an empty result. executemany() may have left the empty end of
+            # its last answer unread, so only two in a row are the end of all.
             while ends < 2:
                 results = yield from generators.fetch_many(self.pgconn)
                 if not results:

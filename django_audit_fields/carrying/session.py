@@ -43,7 +43,7 @@ def install(database: BaseDatabaseWrapper) -> ActorCarrier:
         if isinstance(wrapper, ActorCarrier):
             return wrapper
     carrier = ActorCarrier()
-    # In front: leaving an execute_wrapper() block takes the last one away, whosever it is.
+    # In front: Django removes the last wrapper at the end of an execute_wrapper() block.
     database.execute_wrappers.insert(0, carrier)
     return carrier
 

@@ -20,7 +20,7 @@ class Statement:
     given a transaction that it did not have.
     """
 
-    #: May change rows, so it has to know who is acting.
+    #: May change rows, so the actor has to go with it.
     writes: bool = False
     #: One statement that libpq can send in a pipeline; COPY through the client cannot be, nor
     #: several at once. Nor can what names a `$1` of its own, for which the error would be another.
@@ -32,7 +32,7 @@ class Statement:
     may_commit: bool = False
     #: BEGIN, SAVEPOINT, ROLLBACK TO and their kin.
     controls_transaction: bool = False
-    #: A variable may afterwards hold what it held before, or nothing.
+    #: It may undo what was sent: afterwards a variable may hold an older value, or none.
     may_undo: bool = False
     #: The savepoint, as it is written, that the first of several statements rolls back to.
     rolls_back_to: str = ""
@@ -149,7 +149,7 @@ def _read_one(text: str) -> Statement:
     """Read the statement whose first word `text` begins with."""
     word = _KEYWORD.match(text)
     keyword = word.group().upper() if word else ""
-    # The plain way for most statements; what follows needs a closer look.
+    # Most statements end here. The others need a closer look.
     sets_config = "set_config" in text.lower()
     if keyword in ("EXPLAIN", "SET", "RESET", "DISCARD"):
         text = "".join(_split(text))  # comments may stand between the words
@@ -200,7 +200,7 @@ def _read_all(parts: Sequence[str]) -> Statement:
     read = [_read_one(part[_first_word(part) :]) for part in parts]
     rollback = _ROLLBACK_TO.match(parts[0])
     return Statement(
-        # A string of several is seldom only SELECTs, and what else it holds may call functions.
+        # A string of several statements counts as writing: what else it holds may call functions.
         writes=True,
         is_pipelinable=False,
         may_be_wrapped=all(one.may_be_wrapped for one in read),

@@ -115,7 +115,7 @@ def block(
         _execute(connection, [b"COMMIT"])
     except BaseException:
         if is_done and hasattr(cursor, "_reset"):
-            # As if the statement had failed, which is what it did: there is no result of it.
+            # The statement has failed, if late: it has no result.
             cursor._reset(reset_query=False)
         status = connection.pgconn.transaction_status
         if status in (IN_TRANSACTION, IN_ERROR):
@@ -144,12 +144,12 @@ def _needs_no_escape(value: str) -> bool:
 
 
 def _literal(connection: Connection, value: str) -> bytes:
-    if _needs_no_escape(value):  # as keys of users are
+    if _needs_no_escape(value):  # such as the key of a user
         return b"'%b'" % value.encode()
     encoding = connection.info.encoding
     try:
         encoded = value.encode(encoding)
-        if encoded.decode(encoding) == value:  # some have one byte for two characters
+        if encoded.decode(encoding) == value:  # some encodings have one byte for two characters
             return Escaping(connection.pgconn).escape_literal(encoded)
     except (UnicodeError, psycopg.OperationalError):
         pass

@@ -101,7 +101,7 @@ def _stamps_what_it_writes(manager: models.Manager[Any]) -> bool:
     try:
         return isinstance(manager.get_queryset(), AuditQuerySet)
     except Exception:
-        # It asks for what there is in a request, or in a tenant: nothing can be told of it here.
+        # It needs a request or a tenant, which a check has not: nothing can be said of it here.
         logger.info("Nothing can be told of %r, which has no queryset now.", manager, exc_info=True)
         return True
 
@@ -141,7 +141,7 @@ def _lost_options(model: type[models.Model], base: Any) -> Iterator[str]:
         return
     for name in sorted(set(DEFAULT_NAMES).intersection(dir(base.Meta)) - {"abstract", "app_label"}):
         values = given.get(name)
-        if name == "constraints":  # where ours is always
+        if name == "constraints":  # our own constraint is always among them
             values = [value for value in values or () if not is_ours(type(value))]
         if getattr(base.Meta, name) and not values:
             yield name

@@ -100,7 +100,7 @@ def check_celery(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """W013: tasks that nobody's name follows to the worker."""
-    # Whoever makes a Celery app has this module, and it is there for nobody else.
+    # This module is loaded when somebody makes a Celery app, and only then.
     is_used = "celery.app.base" in sys.modules
     if not is_used or "django_audit_fields.contrib.celery" in sys.modules:
         return []

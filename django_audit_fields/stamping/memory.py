@@ -30,7 +30,7 @@ def reader_of(model: type[models.Model], names: tuple[str, ...]) -> Callable[[An
     """What picks a `Known` from the values of a row whose columns are `names`."""
     keys = tuple(field.attname for field in model._meta.pk_fields)
     if len(keys) == 1 and {*keys, *REMEMBERED}.issubset(names):
-        # Nearly every row, and so without a Python function.
+        # True for nearly every row, so no Python function is called.
         return itemgetter(*map(names.index, (*keys, *REMEMBERED)))
 
     def read(values: Iterable[Any]) -> Known:

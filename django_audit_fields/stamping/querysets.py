@@ -90,7 +90,7 @@ class AuditQuerySet(models.QuerySet[_Model]):
         with transaction.atomic(using=self.db, savepoint=False):
             rows = self
             if is_lockable and not query.values_select:
-                # A plain queryset: another package's may ask for more than the keys.
+                # Django's own queryset: that of another package may fetch more than the keys.
                 found: models.QuerySet[_Model] = models.QuerySet(
                     self.model, query.chain(), self.db
                 ).order_by()
@@ -187,7 +187,8 @@ class AuditQuerySet(models.QuerySet[_Model]):
             return count
         kept = [name for name in fields if name not in AUDIT_NAMES]
         if fields and not kept:
-            # Only audit columns named: not the caller's to set, but the rows are touched.
+            # The caller named audit columns only. It may not set them, but the rows count as
+            # changed.
             if not updated:
                 return 0
             kept = sorted(updated)[:1]

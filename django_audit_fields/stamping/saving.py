@@ -87,7 +87,7 @@ class StampedModel(_Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if (fields := kwargs.get("update_fields")) is not None:
-            # Named here and not only below, for whoever watches `save_base`, as trackers do.
+            # Set here as well as below, for packages that watch `save_base`.
             kwargs["update_fields"] = with_updated(type(self), fields)
         super().save(*args, **kwargs)
 

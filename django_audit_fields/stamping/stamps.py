@@ -117,7 +117,7 @@ def next_time(floor: datetime | None) -> datetime:
 #: The instances, by `id`, that Django is writing and that carry their stamps already. Of no others:
 #: a hook may write rows of its own meanwhile, which nobody has stamped.
 _stamped: ContextVar[frozenset[int]] = ContextVar("audit_stamped", default=frozenset())
-#: Asked for every column of every row, and set by every save, and so the bare C functions.
+#: Used for every column of every row and by every save, so they are the bare C functions.
 stamped_now: Final = _stamped.get
 begin_stamped: Final = _stamped.set
 end_stamped: Final = _stamped.reset

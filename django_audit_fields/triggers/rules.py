@@ -201,7 +201,7 @@ class Stamping:
             terms = [f"{time} IS NOT NULL" for time in times]
         if not self.strict:
             return [*terms, *(f"{as_text(label)} {operator('<>')} ''" for label in labels)]
-        # Asked once, since asking is dear.
+        # Read once: each look at the variable costs.
         if len(labels) == 2:
             terms.append(f"{as_text(labels[0])} {operator('=')} {labels[1]}")
         by_actor = [f"{as_text(label)} {operator('=')} {self.label_sql}" for label in labels[-1:]]
@@ -219,7 +219,7 @@ class Stamping:
             creator = as_text(new["created_by"])
             terms.append(f"{creator} {operator('=')} {old['created_by']}")
             if self.partitions:
-                # An empty one is for the function, lest the INSERT of a move would fill it.
+                # An empty name has to reach the function, or a move's INSERT would fill it.
                 terms.append(f"{creator} {operator('<>')} ''")
         if "updated_by" in new:
             updater = as_text(new["updated_by"])

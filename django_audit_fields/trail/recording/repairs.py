@@ -62,7 +62,8 @@ def attempt(connection: BaseDatabaseWrapper, statements: list[str]) -> Iterator[
             for statement in statements:
                 cursor.execute(statement)
     except DatabaseError as error:
-        # Another table may be another role's, or free of locks; a lost connection is lost for all.
+        # Go on with the next table: it may be of this role, or not locked. Not after a lost
+        # connection.
         if not connection.is_usable():
             raise
         yield str(error).partition("\n")[0]

@@ -21,7 +21,7 @@ YEARS_AHEAD: Final = 10
 #: Called by triggers, as the role that owns them.
 RECORDERS: Final = ("record", "record_statement")
 HELPERS: Final = ("refuse", "key_of", "mask")
-#: What whoever may read the trail may call as well: to seal only adds.
+#: Whoever may read the trail may call these, too: sealing only adds.
 SEAL_FUNCTIONS: Final = (
     "digests(pg_snapshot, pg_snapshot, bigint, bigint, bigint)",
     f"seal_digest({SCHEMA}.seal)",
