@@ -30,12 +30,20 @@ settings.configure(
 django.setup()
 
 # For reference/sql.md: what `sqlmigrate` prints for a model with the four columns.
-from django_audit_fields.triggers import ROLES, Stamping, install_sql  # noqa: E402 # needs Django
+from django_audit_fields.triggers import (  # noqa: E402 # needs Django
+    ROLES,
+    TIME_DEFAULT_SQL,
+    TIME_ROLES,
+    Stamping,
+    install_sql,
+)
 
 GENERATED = Path(__file__).parent / "_build" / "generated"
 GENERATED.mkdir(parents=True, exist_ok=True)
 stamping = Stamping.of({role: role for role in ROLES})
-(GENERATED / "model.sql").write_text(install_sql('"billing_invoice"', stamping) + "\n", "utf-8")
+defaults = dict.fromkeys(TIME_ROLES, TIME_DEFAULT_SQL)
+printed = install_sql('"billing_invoice"', stamping, defaults=defaults)
+(GENERATED / "model.sql").write_text(printed + "\n", "utf-8")
 
 project = PROJECT["name"]
 author = "the contributors"

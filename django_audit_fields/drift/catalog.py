@@ -20,7 +20,7 @@ from ..triggers import (
     Rules,
     Stamping,
     audit_fields_of,
-    label_defaults,
+    column_defaults,
 )
 from .expected import Expectation, model_expectations, operation_expectations
 from .installed import Catalog
@@ -270,8 +270,9 @@ class CompiledDefaults:
         """Column to default, for those of a model's own table."""
         if model is None:
             return {}
-        return {
-            str(model_field.column): self.sql(model_field)
+        own = column_defaults(model, stamping)
+        return own | {
+            column: self.sql(model_field)
             for model_field in audit_fields_of(model).values()
-            if model_field.has_db_default()
-        } | label_defaults(model, stamping)
+            if (column := str(model_field.column)) not in own and model_field.has_db_default()
+        }

@@ -1,6 +1,6 @@
 """The columns of `TimestampModel`: Django's own fields with a default in the database.
 
-In migrations they are plain `DateTimeField` and `CharField`; only `ActorDefault` is named there.
+In migrations they are plain `DateTimeField` and `CharField`; only their defaults are named there.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import models
 from django.db.models import lookups
-from django.db.models.functions import Cast, Now
+from django.db.models.functions import Cast
 from django.db.models.sql import Query
 from django.utils import timezone
 from django.utils.functional import Promise
 
 from ..actors import is_preserving, label_for
 from ..conf import MAX_LABEL_LENGTH
-from ..triggers import ActorDefault
+from ..triggers import ActorDefault, TimeDefault
 from .stamps import Stamp, is_audited, local_names, required_actor, stamped_now
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class AuditTimeField(AuditField[_Set, _Get], DateTimeField[_Set, _Get]):
     """`created_at` and `updated_at`: equal in a row that was never changed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # PostgreSQL's form of Now is statement_timestamp(), the clock that the trigger reads too.
-        super().__init__(*args, **{"blank": True, "editable": False, "db_default": Now(), **kwargs})
+        defaults = {"blank": True, "editable": False, "db_default": TimeDefault()}
+        super().__init__(*args, **{**defaults, **kwargs})
 
     def get_db_prep_save(self, value: Any, connection: BaseDatabaseWrapper) -> Any:
         # A stamp needs none of what Django does to a time that may be naive, text or lazy: two

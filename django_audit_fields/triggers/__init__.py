@@ -11,11 +11,11 @@ from .constraint import (
     any_model_stamps_session_user,
     attach_trigger,
     audit_fields_of,
-    label_defaults,
+    column_defaults,
     named_triggers,
     trigger_of,
 )
-from .expressions import ActorDefault
+from .expressions import TIME_DEFAULT_SQL, ActorDefault, TimeDefault
 from .history import operations_in_force, operations_on_disk
 from .operation import TableOperation
 from .quoting import quote_identifier, quote_literal, table_names
@@ -54,6 +54,7 @@ __all__ = [
     "PARTITIONS_ENDING",
     "ROLES",
     "SHARED_FUNCTIONS",
+    "TIME_DEFAULT_SQL",
     "TIME_ROLES",
     "TRIGGER_NAMES",
     "UPDATE_TRIGGER",
@@ -62,14 +63,15 @@ __all__ = [
     "Rules",
     "Stamping",
     "TableOperation",
+    "TimeDefault",
     "any_model_stamps_session_user",
     "attach_trigger",
     "audit_fields_of",
+    "column_defaults",
     "comment_facts",
     "drop_sql",
     "examine_table",
     "install_sql",
-    "label_defaults",
     "named_triggers",
     "operations_in_force",
     "operations_on_disk",

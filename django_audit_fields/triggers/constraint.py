@@ -18,9 +18,9 @@ from django.db.models import BaseConstraint, Field, Model
 from django.db.models.signals import class_prepared
 
 from ..conf import NOBODY_MODES, audit_settings
-from .expressions import ActorDefault
+from .expressions import TIME_DEFAULT_SQL, ActorDefault, TimeDefault
 from .quoting import digest, shorten, table_names
-from .rules import LABEL_ROLES, ROLES, Stamping
+from .rules import LABEL_ROLES, ROLES, TIME_ROLES, Stamping
 from .sql import AuditStatement, install_sql, remove_sql
 
 #: Where migrations find it.
@@ -54,18 +54,15 @@ def audit_fields_of(model: type[Model]) -> dict[str, Field[Any, Any]]:
     return {role: fields[role] for role in ROLES if role in fields}
 
 
-def label_defaults(model: type[Model], stamping: Stamping) -> dict[str, str]:
-    """Column to default, for the model's labels that have ours."""
+def column_defaults(
+    model: type[Model], stamping: Stamping, roles: Sequence[str] = ROLES
+) -> dict[str, str]:
+    """Column to default, as it has to be once the triggers are there; those that are ours."""
     return {
-        str(field.column): stamping.default_sql
+        str(field.column): TIME_DEFAULT_SQL if role in TIME_ROLES else stamping.default_sql
         for role, field in audit_fields_of(model).items()
-        if role in LABEL_ROLES and isinstance(field.db_default, ActorDefault)
+        if role in roles and isinstance(field.db_default, (ActorDefault, TimeDefault))
     }
-
-
-def own_defaults(model: type[Model], stamping: Stamping) -> dict[str, str]:
-    """The same where Django's own are not right: those stamp nobody with the fallback."""
-    return {} if stamping.nobody == "fallback" else label_defaults(model, stamping)
 
 
 class AuditTrigger(BaseConstraint):
@@ -118,7 +115,10 @@ class AuditTrigger(BaseConstraint):
         table = Table(model._meta.db_table, schema_editor.quote_name)
         # The function goes where the table does.
         schema, _ = table_names(str(table))
-        sql = install_sql("\0", stamping, schema=schema, defaults=own_defaults(model, stamping))
+        # Django's own are for rows older than the columns, and stamp nobody with the fallback.
+        roles = TIME_ROLES if stamping.nobody == "fallback" else ROLES
+        defaults = column_defaults(model, stamping, roles)
+        sql = install_sql("\0", stamping, schema=schema, defaults=defaults)
         # The statement fills in the table last, when it runs, and reads `%` as its own.
         return AuditStatement(sql.replace("%", "%%").replace("\0", "%(table)s"), table=table)
 
@@ -143,7 +143,8 @@ class AuditTrigger(BaseConstraint):
             for statement in deferred
             if not (isinstance(statement, AuditStatement) and statement.references_table(table))
         ]
-        plain = dict.fromkeys(own_defaults(model, stamping), stamping.with_fallback().default_sql)
+        roles = () if stamping.nobody == "fallback" else LABEL_ROLES
+        plain = column_defaults(model, stamping.with_fallback(), roles)
         # Django merges parameters into it, and would read a name's `%` as one of them.
         return remove_sql(schema_editor.quote_name(table), plain).replace("%", "%%")
 

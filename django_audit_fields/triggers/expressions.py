@@ -1,11 +1,13 @@
-"""The default of the columns that hold a label."""
+"""The defaults of the columns: a label, a time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import CharField
 from django.db.models.expressions import Expression
+from django.db.models.functions import Now
 from django.utils.deconstruct import deconstructible
 
 from ..conf import ACTOR_VARIABLE, audit_settings
@@ -46,3 +48,27 @@ class ActorDefault(Expression):
         # read a `%` in the table's name as one of them.
         fallback = quote_literal(audit_settings().fallback, without="%")
         return f"coalesce({actor}, {fallback})", []
+
+
+#: What a statement that leaves a time out gets: the clock that the trigger reads, too.
+TIME_DEFAULT_SQL: Final = "pg_catalog.statement_timestamp()"
+
+
+@deconstructible(path="django_audit_fields.fields.TimeDefault")
+class TimeDefault(Now):
+    """The time of the transaction, which rows that are older than their columns get.
+
+    Two columns that one migration adds are equal in them: nobody has edited those rows. The trigger
+    changes the default to the time of the statement when it is installed, in the same migration.
+    """
+
+    def as_postgresql(  # type: ignore[override]
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, list[str | int]]:
+        return "pg_catalog.transaction_timestamp()", []
+
+    # Migrations that were written before this name `Now()`, which with the trigger is the same
+    # default: the AlterField from one to the other runs no SQL.
+    @cached_property
+    def identity(self) -> tuple[Any, ...]:
+        return Now().identity

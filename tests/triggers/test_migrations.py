@@ -19,8 +19,9 @@ from django.db.migrations.questioner import MigrationQuestioner
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.writer import MigrationWriter
+from django.db.models.functions import Now
 from django.test import override_settings
-from django.test.utils import isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps
 
 from django_audit_fields import acting_as, checks
 from django_audit_fields.drift import catalog
@@ -314,6 +315,49 @@ def test_a_model_that_is_managed_no_more_keeps_its_trigger(define: Any) -> None:
     assert kinds_of(migration_between(forwards(again, between), managed)) == []
 
 
+def defaults_of(table: str) -> dict[str, str]:
+    found = rows(
+        "SELECT column_name, column_default FROM information_schema.columns"
+        f" WHERE table_name = '{table}' AND column_name LIKE '%\\_at'"
+    )
+    return dict(found)
+
+
+def test_a_migration_that_says_now_goes_on_to_be_right(define: Any) -> None:
+    """Earlier ones name Django's `Now()`: one AlterField for each column, which alters nothing."""
+    model = define("Thing")
+    before, after = state_of(model), state_of(model)
+    for name in ("created_at", "updated_at"):
+        before.models["triggersapp", "thing"].fields[name].db_default = Now()
+    forwards(migration_between(ProjectState(), before), ProjectState())
+    defaults = defaults_of("triggersapp_thing")
+    assert defaults == dict.fromkeys(("created_at", "updated_at"), "statement_timestamp()")
+    with CaptureQueriesContext(connection) as captured:
+        migration = round_trip(before, after)
+    assert kinds_of(migration) == ["AlterField", "AlterField"]
+    assert [query["sql"] for query in captured if "ALTER" in query["sql"]] == []
+    assert defaults_of("triggersapp_thing") == defaults
+    backwards(migration, before)
+    assert defaults_of("triggersapp_thing") == defaults
+
+
+@pytest.mark.parametrize("nobody", ["fallback", "session_user", "refuse"])
+def test_a_row_that_leaves_the_times_out_has_its_statements(define: Any, nobody: str) -> None:
+    """The transaction's are for rows that are older than the columns."""
+    named = AuditTrigger(name="%(app_label)s_%(class)s_audit", nobody=nobody)
+    model = define("Thing", meta={"constraints": [named]})
+    migration = round_trip(ProjectState(), state_of(model))
+    defaults = defaults_of("triggersapp_thing")
+    assert defaults == dict.fromkeys(("created_at", "updated_at"), "statement_timestamp()")
+    act_as("7")
+    added = "INSERT INTO triggersapp_thing DEFAULT VALUES RETURNING created_at, now() < created_at"
+    (first, is_later), (second, _) = row(added), row(added)
+    assert is_later
+    assert first < second
+    assert [found for found in differences(connection) if "thing" in found.table] == []
+    backwards(migration, ProjectState())
+
+
 def test_a_table_with_rows_becomes_audited_in_one_migration(define: Any) -> None:
     """No prompt; rows that are there get the fallback and the time; backwards all is gone."""
     before = state_of(define("Thing", models.Model, code=models.TextField(default="")))
@@ -326,7 +370,7 @@ def test_a_table_with_rows_becomes_audited_in_one_migration(define: Any) -> None
     assert apps_before == [2]
     assert {people_of("triggersapp_thing", key) for key in (1, 2)} == {("system", "system")}
     stamps = stamps_of("triggersapp_thing")
-    assert stamps["created_at"] <= stamps["updated_at"]
+    assert stamps["created_at"] == stamps["updated_at"]
     act_as("7")
     execute("UPDATE triggersapp_thing SET code = 'c'")
     assert people_of("triggersapp_thing") == ("system", "7")

@@ -3,7 +3,6 @@
 import uuid
 
 import django.db.models.deletion
-import django.db.models.functions.datetime
 from django.db import migrations, models
 
 import django_audit_fields.fields
@@ -29,7 +28,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -37,7 +36,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -74,7 +73,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -82,7 +81,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -118,7 +117,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -126,7 +125,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -168,7 +167,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -176,7 +175,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -217,7 +216,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -225,7 +224,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -290,7 +289,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -298,7 +297,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -432,7 +431,7 @@ class Migration(migrations.Migration):
                     "created_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
@@ -440,7 +439,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(
                         blank=True,
-                        db_default=django.db.models.functions.datetime.Now(),
+                        db_default=django_audit_fields.fields.TimeDefault(),
                         editable=False,
                     ),
                 ),
