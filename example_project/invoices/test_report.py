@@ -45,6 +45,8 @@ class ReportTests(ReportTestCase):
         response = self.client.get(reverse("report"))
         self.assertContains(response, "73 changes")
         self.assertContains(response, "Page 1 of 2")
+        days = response.context["filter"].cleaned_data
+        self.assertEqual(days["until"] - days["since"], datetime.timedelta(days=6))
         jonas, row = "Jonas Lindqvist", f"Ledger entry {self.entry.pk}"
         self.assertEqual(self.found()[:2], [(jonas, "Legacy charge OLD-40"), (jonas, row)])
         self.assertContains(response, "agreed by phone", count=2)
