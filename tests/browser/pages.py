@@ -82,7 +82,10 @@ def show(page, look):
 
 def faults_of(page, *, besides=()):
     """What axe calls serious or critical on the page; `besides` are parts that are not ours."""
-    found = Axe().run(page, context={"exclude": [[part] for part in besides]}).response
+    # Of all else it names one place only, which is quicker.
+    options = {"resultTypes": ["violations"]}
+    context = {"exclude": [[part] for part in besides]}
+    found = Axe().run(page, context=context, options=options).response
     # Otherwise an empty answer would pass.
     assert found["passes"]
     return [
