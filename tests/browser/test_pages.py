@@ -33,7 +33,7 @@ PAGES = {
     "login": (None, "/login/", None),
     "ledger": ("amara", "/", None),
     "ledger-sorted": ("amara", "/?sort=-changer&search=PA-1&page=2", None),
-    "ledger-long": ("amara", "/?search=xzx", None),
+    "ledger-long": ("amara", "/?search=zzzzz", None),
     "ledger-past": ("amara", "/?as_of={today}T00:00:00", None),
     "ledger-wrong": ("amara", "/?as_of=soon", None),
     "entry-new": ("amara", "/entries/new/", save_nothing),
