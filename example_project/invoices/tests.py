@@ -406,7 +406,7 @@ class AuditorTests(ClinicTestCase):
 
 
 class MissingPageTests(ClinicTestCase):
-    def test_missing_page_looks_like_theothers(self) -> None:
+    def test_missing_page_looks_like_the_others(self) -> None:
         """With the way back, also for who is not logged in."""
         for address in ("/nowhere/", "/entries/999999999/"):
             self.client.force_login(self.amara)
@@ -423,7 +423,7 @@ class LegacyTests(ClinicTestCase):
         response = self.client.get(reverse("charges"))
         self.assertContains(response, "not recorded")
 
-    def test_edit_stamps_the_columns_ofother_names(self) -> None:
+    def test_edit_stamps_the_columns_of_other_names(self) -> None:
         """No line of Python fills them: the trigger does, with the request's user."""
         self.client.force_login(self.jonas)
         response = self.client.post(
