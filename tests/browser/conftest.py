@@ -5,6 +5,8 @@ Django's ORM is not used here: a test looks at the pages, and reads rows with a 
 
 from __future__ import annotations
 
+import functools
+
 import psycopg
 import pytest
 from django.conf import settings
@@ -85,12 +87,12 @@ def login(browser, site):
     return cookies
 
 
-@pytest.fixture
-def open_page(browser, site, login):
-    """`open_page("amara")`: a person's window, or nobody's. A page's own error fails the test."""
-    contexts, errors = [], []
+@pytest.fixture(scope="session")
+def new_page(browser, site, login):
+    """`new_page("amara")`: a person's window, or nobody's. A page's own error fails the tests."""
+    errors = []
 
-    def new_window(username=None, *, viewport=WIDE, **options):
+    def window(username=None, *, viewport=WIDE, **options):
         context = browser.new_context(
             base_url=site,
             viewport=viewport,
@@ -98,24 +100,38 @@ def open_page(browser, site, login):
             storage_state=login(username) if username else None,
             **options,
         )
-        contexts.append(context)
         context.on("weberror", lambda error: errors.append(str(error.error)))
         context.set_default_timeout(15_000)
         return context.new_page()
 
-    yield new_window
-    for context in contexts:
-        context.close()
+    yield window
     assert errors == []
 
 
+@pytest.fixture
+def open_page(new_page):
+    """The same, for one test."""
+    pages = []
+
+    def window(*args, **options):
+        pages.append(new_page(*args, **options))
+        return pages[-1]
+
+    yield window
+    for page in pages:
+        page.context.close()
+
+
 @pytest.fixture(scope="session")
-def story(browser, site, login):
+def page_of(new_page):
+    """`page_of("vera")`: one window for each person, for tests that only look."""
+    return functools.cache(new_page)
+
+
+@pytest.fixture(scope="session")
+def story(page_of):
     """The numbers of two entries with a history; of one all texts are as long as can be."""
-    people = {}
-    for name in ("amara", "jonas"):
-        context = browser.new_context(base_url=site, storage_state=login(name))
-        people[name] = context.new_page()
+    people = {name: page_of(name) for name in ("amara", "jonas")}
     number = add_entry(people["amara"], "PA-40001")
     change_entry(people["amara"], number, reason="agreed by phone", Debit="90.00")
     change_entry(people["jonas"], number, reason="remittance of July", Debit="85.00")
@@ -126,6 +142,4 @@ def story(browser, site, login):
     charge.get_by_label("Amount").fill("12.00")
     charge.get_by_role("button", name="Save").click()
     expect(charge.get_by_role("status")).to_have_text("Charge OLD-41 was changed.")
-    for page in people.values():
-        page.context.close()
     return {"entry": number, "long": long}

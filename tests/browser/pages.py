@@ -80,6 +80,21 @@ def show(page, look):
     page.evaluate("Promise.all(document.getAnimations().map(each => each.finished))")
 
 
+def faults_in_all_looks(page, **options):
+    """By look: whether the page is too wide, and what axe finds.
+
+    axe takes its time, and what it finds hangs on the width or on the colours: each is had once.
+    """
+    found = {}
+    for look in LOOKS:
+        show(page, look)
+        faults = ["It is wider than the screen."] if is_too_wide(page) else []
+        if look in ("1280-light", "390-dark"):
+            faults += faults_of(page, **options)
+        found |= {look: faults} if faults else {}
+    return found
+
+
 def faults_of(page, *, besides=()):
     """What axe calls serious or critical on the page; `besides` are parts that are not ours."""
     # Of all else it names one place only, which is quicker.

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from .pages import LOOKS, faults_of, is_too_wide, show
+from .pages import faults_in_all_looks, show
 
 
 def open_revert(page):
@@ -52,19 +52,16 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_the_screen_and_can_be_read(open_page, story, rows, name):
-    """In every look."""
+def test_a_page_fits_the_screen_and_can_be_read(page_of, story, rows, name):
+    """At both widths, in light and in dark."""
     username, place, prepare = PAGES[name]
     [(today,)] = rows("SELECT current_date")
-    page = open_page(username)
+    page = page_of(username)
+    show(page, "1280-light")
     page.goto(place.format(today=today, **story))
     if prepare is not None:
         prepare(page)
-    found = {}
-    for look in LOOKS:
-        show(page, look)
-        found[look] = (is_too_wide(page), faults_of(page))
-    assert found == dict.fromkeys(LOOKS, (False, []))
+    assert faults_in_all_looks(page) == {}
 
 
 def test_dark_is_dark(open_page):
