@@ -56,10 +56,12 @@ class AuditQuerySet(models.QuerySet[_Model]):
     def order_by_person(self, column: str) -> Self:
         """By the names of the people in `"created_by"` or, backwards, `"-updated_by"`.
 
-        A label that names no user counts as it is, and so does each with an `ACTOR` of one's own.
+        Rows of the same person follow each other by their keys. A label that names no user counts
+        as it is, and so does each with an `ACTOR` of one's own.
         """
         name = name_expression(column.removeprefix("-"))
-        return self.order_by(name.desc() if column.startswith("-") else name.asc())
+        # Without a second key, one row may be on two pages of a list and another on none.
+        return self.order_by(name.desc() if column.startswith("-") else name.asc(), "pk")
 
     def with_people(self) -> Self:
         """With `created_by_name` and `updated_by_name` on each row, looked up in the same query."""

@@ -82,6 +82,17 @@ def test_rows_in_the_order_of_names(people, rows):
     assert back == names[::-1]
 
 
+def test_rows_of_one_person_are_on_one_page_each(people):
+    """Whatever order they lie in on disk, which an UPDATE changes."""
+    with acting_as(people[0]):
+        keys = [ItemFactory().pk for _ in range(8)]
+    for key in reversed(keys):
+        Item.objects.filter(pk=key).update(amount=2)
+    for column in ("created_by", "-created_by"):
+        ordered = Item.objects.order_by_person(column).values_list("pk", flat=True)
+        assert [ordered[n] for n in range(8)] == keys
+
+
 def test_rows_with_the_names_of_their_people(people, rows):
     """In the query that reads them; what is no user is the label, and who is gone is said to be."""
     people[2].delete()
