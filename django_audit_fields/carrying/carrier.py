@@ -108,28 +108,24 @@ class ActorCarrier(Carried):
             and connection.autocommit
             and not wire.in_pipeline(connection)
             and not actors.is_preserving()
-            and not carries_context()
             and not isinstance(cursor, psycopg.ServerCursor)
         ):
             # To read the user may take a SELECT, which comes through this method again.
             label = actors.acting_label()
             if label is None:
                 label = nobody_label()
-            if not label:
+            told = actors.context_text() if carries_context() else ""
+            if not label and not told:
                 return execute(sql, params, False, context)
-            if (
-                (setting := wire.set_actor_sql(label))
-                and not self.carries
-                and pgconn.transaction_status == IDLE
-                and wire.can_pipeline()
-            ):
+            if not self.carries and pgconn.transaction_status == IDLE and wire.can_pipeline():
 
                 def run(params: Any) -> Any:
                     return execute(sql, params, False, context)
 
+                ahead = wire.set_both_sql(connection, label, told)
                 trip = self.trips.pop() if self.trips else RoundTrip(connection)
                 with database.wrap_database_errors:
-                    result = trip.send_ahead(connection, [setting], run, params)
+                    result = trip.send_ahead(connection, ahead, run, params)
                 self.trips.append(trip)  # not after an error
                 return result
         return self._carry(execute, sql, params, False, context)

@@ -127,15 +127,26 @@ def block(
         raise
 
 
+def set_both_sql(connection: Connection, label: str, context: str) -> list[bytes]:
+    """`set_config_sql` for the actor and the context, each unless it is empty."""
+    return _set_plain_sql(label, context) or set_config_sql(connection, _settings(label, context))
+
+
 @functools.lru_cache(maxsize=256)
-def set_actor_sql(label: str) -> bytes | None:
-    """`set_config_sql` for nothing but the actor, where it is the same on every connection."""
-    if not _needs_no_escape(label):
-        return None
-    return b"SELECT pg_catalog.set_config('%b', '%b', true)" % (
-        ACTOR_VARIABLE.encode(),
-        label.encode(),
-    )
+def _set_plain_sql(label: str, context: str) -> list[bytes]:
+    """The same where it is the same on every connection, else nothing."""
+    if not (_needs_no_escape(label) and _needs_no_escape(context)):
+        return []
+    calls = [
+        b"pg_catalog.set_config('%b', '%b', true)" % (name.encode(), value.encode())
+        for name, value in _settings(label, context)
+    ]
+    return [b"SELECT " + b", ".join(calls)]
+
+
+def _settings(label: str, context: str) -> Settings:
+    both = ((ACTOR_VARIABLE, label), (CONTEXT_VARIABLE, context))
+    return [(name, value) for name, value in both if value]
 
 
 def _needs_no_escape(value: str) -> bool:

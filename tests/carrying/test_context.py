@@ -83,6 +83,31 @@ def test_context_goes_with_the_write():
 
 
 @pytest.mark.usefixtures("with_trail")
+def test_each_write_in_autocommit_has_the_context_of_its_moment():
+    """One after another on one connection, whatever went with the write before."""
+    with traced() as round_trips:
+        with acting_as("7"):
+            for number, reason in enumerate(["first", "second", "second", "dritter Gruß"]):
+                with audit_context(reason=reason):
+                    write(f"7 {number}")
+            write("7 without")
+        with audit_context(reason="second"):
+            write("nobody")
+            with acting_as("8"):
+                write("8")
+    assert round_trips == ["Sync"] * 7
+    assert told() == {
+        "7 0": ("7", "first"),
+        "7 1": ("7", "second"),
+        "7 2": ("7", "second"),
+        "7 3": ("7", "dritter Gruß"),
+        "7 without": ("7", None),
+        "nobody": (None, "second"),
+        "8": ("8", "second"),
+    }
+
+
+@pytest.mark.usefixtures("with_trail")
 def test_context_is_bound_and_forgotten_with_the_actor():
     """COPY has both after bind_actor(); a rollback to a savepoint takes neither for set."""
     with transaction.atomic(), acting_as("7"), audit_context(reason="outer"):
