@@ -114,7 +114,7 @@ class Explaining(psycopg.ClientCursor):
 def test_a_class_that_writes_by_itself():
     """Everything that it executes for one call is in the name of that call."""
     connection.ensure_connection()
-    database = connection.copy(alias="explaining")
+    database = connection.copy()
     database.settings_dict = {
         **connection.settings_dict,
         "OPTIONS": {**connection.settings_dict["OPTIONS"], "cursor_factory": Explaining},

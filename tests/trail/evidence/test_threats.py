@@ -488,7 +488,7 @@ class TestHarden:
 
 
 def test_each_row_of_the_documentation_is_tried():
-    text = (Path(__file__).parents[3] / "docs" / "tampering.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "docs/explanation/tampering.md").read_text("utf-8")
     named = set(re.findall(r"`(test_\w+)`", text))
     there = {name for name in globals() if name.startswith("test_")} - {
         "test_each_row_of_the_documentation_is_tried"
