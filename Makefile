@@ -14,7 +14,7 @@ with = $(if $(WITH),"$(WITH)")
 # The caller's own would choose other settings or other modules.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONOPTIMIZE
 
-.PHONY: help demo serve test test-mixes test-browser lint docs docs-links bench bench-trail bench-growth load clean
+.PHONY: help demo serve test test-mixes test-browser lint docs docs-links bench bench-trail bench-growth bench-adopting load clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make bench   measure beside other packages; ARGS='--write docs/performance.md' keeps it"
 	@echo "make bench-trail   measure what a trail costs, beside other packages that keep one"
 	@echo "make bench-growth   measure large tables and many models"
+	@echo "make bench-adopting   measure the locks and times of adopting, on 10 million rows: half an hour, 15 GB"
 	@echo "make load    ten minutes of mixed traffic, each row compared; ARGS='--seconds 60' is shorter"
 	@echo "make clean   remove the environment and the embedded server's data"
 
@@ -77,7 +78,7 @@ docs-links:
 	$(python) -m sphinx -n -b linkcheck docs docs/_build/links
 
 # In an environment of its own: the packages compared are not the tests' concern.
-bench bench-trail bench-growth: python = ".venv-bench/bin/python"
+bench bench-trail bench-growth bench-adopting: python = ".venv-bench/bin/python"
 bench:
 	@sh .ci/environment .venv-bench bench $(with)
 	@exec $(python) -m benchmarks.speed $(ARGS)
@@ -89,6 +90,10 @@ bench-trail:
 bench-growth:
 	@sh .ci/environment .venv-bench bench $(with)
 	@exec $(python) -m benchmarks.growth $(ARGS)
+
+bench-adopting:
+	@sh .ci/environment .venv-bench bench $(with)
+	@exec $(python) -m benchmarks.adopting $(ARGS)
 
 load:
 	$(environment) test $(with)

@@ -303,6 +303,37 @@ def test_columns_that_cannot_hold_what_they_should_are_named(monkeypatch):
 
 
 @isolate_apps("tests.testapp")
+def test_a_base_that_has_the_columns_already_is_named(monkeypatch):
+    """It stands after ours, or its columns are the model's: the other way round than else."""
+    meta = {"app_label": "testapp"}
+
+    class InTenant(models.Manager):
+        pass
+
+    class Owned(models.Model):  # noqa: DJ008
+        created_by = models.ForeignKey("testapp.Plain", models.CASCADE, null=True, related_name="+")
+        objects = InTenant()
+        Meta = type("Meta", (), {**meta, "abstract": True, "ordering": ["pk"]})
+
+    class BaseFirst(Owned, TimestampModel):  # noqa: DJ008
+        Meta = type("Meta", (), meta)
+
+    body = {"__module__": "tests.testapp.models"}
+    ours_first = type("OursFirst", (TimestampModel, Owned), body)
+    monkeypatch.setattr(checks.models, "timestamp_models", lambda configs: [BaseFirst, ours_first])
+    (error,) = checks.check_columns()
+    assert (error.id, error.obj) == ("django_audit_fields.E007", BaseFirst)
+    assert error.hint == (
+        "Owned has it: name ours first, class BaseFirst(TimestampModel, Owned), and class "
+        "Meta(Owned.Meta) if that has one."
+    )
+    (warning,) = checks.check_inheritance()
+    assert (warning.id, warning.obj) == ("django_audit_fields.W014", ours_first)
+    assert warning.msg.endswith("has lost ordering, the manager 'objects' of Owned.")
+    assert warning.hint.startswith("Name class Meta(Owned.Meta) in a Meta of its own;")
+
+
+@isolate_apps("tests.testapp")
 def test_a_child_whose_manager_leaves_stamps_out_is_named(monkeypatch):
     """Its update() writes to one table alone, which has neither columns nor trigger."""
     meta = {"app_label": "testapp"}

@@ -38,7 +38,7 @@ def check_columns(
     return [
         Error(
             f"{model._meta.label}.{field.name} cannot hold a {kind}.",
-            hint=f"Make it a {wanted[0].__name__}, or give what is there now another name.",
+            hint=_hint(model, field, wanted[0].__name__),
             obj=model,
             id="django_audit_fields.E007",
         )
@@ -51,6 +51,26 @@ def check_columns(
             else ("time", (models.DateTimeField,))
         ]
         if not isinstance(field, wanted)
+    ]
+
+
+def _hint(model: type[models.Model], field: models.Field[Any, Any], wanted: str) -> str:
+    for base in _other_bases(model):
+        # Django copies the fields of an abstract base: they were made at one time.
+        if field.creation_counter in (one.creation_counter for one in base._meta.local_fields):
+            return (
+                f"{base.__name__} has it: name ours first, class {model.__name__}(TimestampModel, "
+                f"{base.__name__}), and class Meta({base.__name__}.Meta) if that has one."
+            )
+    return f"Make it a {wanted}, or give what is there now another name."
+
+
+def _other_bases(model: type[models.Model]) -> list[Any]:
+    """The abstract and other models that a model derives from, but for ours and Django's."""
+    return [
+        base
+        for base in model.__mro__[1:]
+        if isinstance(base, ModelBase) and base is not models.Model and not is_ours(base)
     ]
 
 
@@ -114,18 +134,23 @@ def check_inheritance(
     return [
         Warning(
             f"{model._meta.label} has lost {', '.join(lost)} of {base.__name__}.",
-            hint=f"Name {base.__name__} before ours, as in class {model.__name__}({base.__name__}, "
-            f"TimestampModel), and class Meta({base.__name__}.Meta) in a Meta of its own; join "
-            "managers: class Both(AuditQuerySet, OtherQuerySet), "
+            hint=f"{_order(model, base)}class Meta({base.__name__}.Meta) in a Meta of its own; "
+            "join managers: class Both(AuditQuerySet, OtherQuerySet), "
             "objects = OtherManager.from_queryset(Both)().",
             obj=model,
             id="django_audit_fields.W014",
         )
         for model in timestamp_models(app_configs)
-        for base in model.__mro__[1:]
-        if isinstance(base, ModelBase) and base is not models.Model and not is_ours(base)
+        for base in _other_bases(model)
         if (lost := [*_lost_options(model, base), *_lost_managers(model, base)])
     ]
+
+
+def _order(model: type[models.Model], base: Any) -> str:
+    if AUDIT_NAMES & {field.name for field in base._meta.local_fields}:
+        return "Name "  # before ours, it would bring its own columns instead
+    name = base.__name__
+    return f"Name {name} before ours, as in class {model.__name__}({name}, TimestampModel), and "
 
 
 def is_ours(part: type) -> bool:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import migrations, models
+from django.db import IntegrityError, migrations, models, transaction
 from django.db.models.functions import Cast
 from django.test.utils import isolate_apps
 
@@ -178,26 +178,48 @@ def test_a_foreign_key_becomes_a_label_unedited(history, amara):
     assert names_of(labels) == {str(amara.pk): "Amara Okafor", "system": "system"}
 
 
+COLUMNS = ["created_by", "updated_by"]
+
+
 def keys_alone(apps, schema_editor):
     """Labels that are no user's key become NULL, which a foreign key can hold."""
     users = apps.get_model("auth", "User").objects.annotate(label=Cast("pk", models.CharField()))
     notes = apps.get_model(APP, "Note").objects
-    notes.exclude(created_by__in=users.values("label")).update(created_by=None)
+    for name in COLUMNS:
+        notes.exclude(**{f"{name}__in": users.values("label")}).update(**{name: None})
+    # PostgreSQL alters no table whose foreign keys it has still to check.
+    schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 THERE_AND_BACK = [
-    migrations.AlterField("note", "created_by", models.CharField(max_length=50, null=True)),
+    *(
+        migrations.AlterField("note", name, models.CharField(max_length=50, null=True))
+        for name in COLUMNS
+    ),
     migrations.RunPython(migrations.RunPython.noop, keys_alone),
 ]
 
 
-def test_a_foreign_key_becomes_a_label_and_goes_back(history, amara):
-    """By two operations ahead of what makemigrations writes; who is no user is nobody again."""
-    history.adopt(owned(on_delete=models.SET_NULL, null=True))
-    execute("INSERT INTO adopting_note (created_by_id) VALUES (%s), (NULL)", amara.pk)
+def keys(**fields):
+    """A model that knows its people by foreign keys, and another table besides."""
+    people = {
+        name: models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+        for name in [*COLUMNS, "subject"]
+    }
+    return {**people, **fields}
+
+
+def test_foreign_keys_become_labels_and_go_back(history, amara):
+    """By operations ahead of what makemigrations writes; who is no user is nobody again."""
+    history.adopt(define("Note", **keys()))
+    execute(
+        "INSERT INTO adopting_note (created_by_id, subject_id) VALUES (%s, %s), (NULL, NULL)",
+        amara.pk,
+        amara.pk,
+    )
     settle()
     history.migrate(THERE_AND_BACK)
-    note = redefine("Note", TimestampModel)
+    note = redefine("Note", TimestampModel, subject=keys()["subject"])
     history.adopt(note)
     for actor in (amara, "import:claims", "987654321"):
         with acting_as(actor):
@@ -214,7 +236,91 @@ def test_a_foreign_key_becomes_a_label_and_goes_back(history, amara):
         (None,),
         (None,),
     ]
-    assert columns_of("adopting_note") == {"id", "created_by_id"}
+    assert columns_of("adopting_note") == {"id", "created_by_id", "updated_by_id", "subject_id"}
+
+
+def force_row_security(word):
+    return f"ALTER TABLE adopting_note {word} ROW LEVEL SECURITY"
+
+
+LIFT = migrations.RunSQL(force_row_security("NO FORCE"), force_row_security("FORCE"))
+PUT_BACK = migrations.RunSQL(force_row_security("FORCE"), force_row_security("NO FORCE"))
+
+
+@pytest.fixture
+def _keeper():
+    """A role that owns its tables and passes by no policy; in a schema that is its own."""
+    execute("CREATE ROLE keeper")
+    execute("CREATE SCHEMA keep AUTHORIZATION keeper")
+    execute("GRANT SELECT, UPDATE, REFERENCES ON auth_user TO keeper")
+    execute("SET LOCAL search_path TO keep, public")
+
+
+@pytest.mark.usefixtures("_keeper")
+def test_a_table_whose_policies_bind_its_owner_too(history, amara):
+    """What a migration cannot see it does not fill: the policies are lifted for its transaction."""
+    execute("SET LOCAL ROLE keeper")
+    history.adopt(define("Note", tenant=models.TextField(), **keys()))
+    insert = "INSERT INTO adopting_note (tenant, created_by_id) VALUES ('a', %s), ('b', NULL)"
+    execute(insert, amara.pk)
+    settle()
+    execute("ALTER TABLE adopting_note ENABLE ROW LEVEL SECURITY")
+    execute(force_row_security("FORCE"))
+    execute("CREATE POLICY own ON adopting_note USING (tenant = current_setting('x.y', true))")
+    history.migrate(LIFT, THERE_AND_BACK, PUT_BACK)
+    fields = {"tenant": models.TextField(), "subject": keys()["subject"]}
+    note = redefine("Note", TimestampModel, **fields)
+    with pytest.raises(IntegrityError, match="contains null values"), transaction.atomic():
+        history.migrate(history.makemigrations(note))
+    history.migrate(LIFT, history.makemigrations(note), PUT_BACK)
+    forced = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'adopting_note'::regclass"
+    assert rows(forced) == [(True,)]
+    execute("RESET ROLE")
+    people = "SELECT created_by FROM adopting_note ORDER BY id"
+    assert rows(people) == [(str(amara.pk),), ("system",)]
+    execute("SET LOCAL ROLE keeper")
+    history.go_back()
+    history.go_back()
+    assert rows(forced) == [(True,)]
+    execute("RESET ROLE")
+    assert rows("SELECT created_by_id FROM adopting_note ORDER BY id") == [(amara.pk,), (None,)]
+
+
+def test_a_base_that_has_the_columns_stands_after_ours(history, amara):
+    """Else its columns are the model's; what its `save()` puts into them counts for nothing."""
+
+    def save(self, *args, **kwargs):
+        self.created_by = self.updated_by = amara
+        models.Model.save(self, *args, **kwargs)
+
+    owned = {
+        "created_at": models.DateTimeField(auto_now_add=True),
+        "updated_at": models.DateTimeField(auto_now=True),
+        **keys(),
+        "save": save,
+        "meta": {"abstract": True},
+    }
+    history.adopt(define("Note", define("Owned", **owned)))
+    execute(
+        "INSERT INTO adopting_note (created_at, updated_at, created_by_id) VALUES (%s, %s, %s)",
+        LONG_AGO,
+        LATER,
+        amara.pk,
+    )
+    settle()
+    history.migrate(THERE_AND_BACK)
+    note = redefine("Note", TimestampModel, redefine("Owned", **{**owned, **keys()}))
+    history.adopt(note)
+    with acting_as("importer"):
+        note.objects.create()
+    old, new = rows(f"SELECT {STAMPS} FROM adopting_note ORDER BY id")
+    assert old == (LONG_AGO, LATER, str(amara.pk), "system")
+    assert new[2:] == ("importer", "importer")
+    history.go_back()
+    history.go_back()
+    assert rows("SELECT created_at, created_by_id FROM adopting_note ORDER BY id LIMIT 1") == [
+        (LONG_AGO, amara.pk)
+    ]
 
 
 def test_a_label_beside_a_foreign_key(history, amara):

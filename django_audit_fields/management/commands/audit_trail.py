@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_audit_fields.management.evidence import EvidenceActions
 from django_audit_fields.trail import (
     Place,
+    hidden_rows_fault,
     installed_release,
     maintain,
     may_write_events,
@@ -95,6 +96,9 @@ class Command(EvidenceActions, BaseCommand):
                 "as a member of the writer where the trail is hardened.",
                 returncode=WRONG_USE,
             )
+        for place in places:
+            if fault := hidden_rows_fault(connection, place):
+                raise CommandError(f"{fault[0].upper()}{fault[1:]}.", returncode=WRONG_USE)
         written_of: dict[str, int] = {}
         for place in places:
             name = ".".join(place)

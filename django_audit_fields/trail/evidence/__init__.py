@@ -7,7 +7,7 @@ changed since. `hardening` takes the tables from the application, `status` says 
 
 from __future__ import annotations
 
-from .baseline import may_write_events, recorded_places, write_baseline
+from .baseline import hidden_rows_fault, may_write_events, recorded_places, write_baseline
 from .comparing import verify_tables
 from .hardening import harden_sql, is_superuser, run_sql, soften_sql
 from .report import FORMATS, Wanted, count_events, reported_events
@@ -23,6 +23,7 @@ __all__ = [
     "count_events",
     "export",
     "harden_sql",
+    "hidden_rows_fault",
     "is_superuser",
     "may_write_events",
     "newest_seal",

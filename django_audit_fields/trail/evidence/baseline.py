@@ -68,6 +68,18 @@ def may_write_events(connection: BaseDatabaseWrapper) -> bool:
     return rows(connection, query) == [(True,)]
 
 
+def hidden_rows_fault(connection: BaseDatabaseWrapper, place: Place) -> str | None:
+    """Why this role would not see all rows of a table, and what to do; None: it sees them."""
+    query = "SELECT pg_catalog.row_security_active(%s::regclass::oid), current_user::text"
+    [(hides, role)] = rows(connection, query, sql_of(place))
+    if not hides:
+        return None
+    return (
+        f"row-level security hides rows of {'.'.join(place)} from role {role}: "
+        "run it as a role with BYPASSRLS"
+    )
+
+
 def write_baseline(
     connection: BaseDatabaseWrapper,
     place: Place,

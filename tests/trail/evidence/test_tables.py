@@ -1,6 +1,7 @@
 """`verify --tables`: live rows beside their last images."""
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from django_audit_fields.trail.evidence.comparing import verify_tables
@@ -98,3 +99,25 @@ def test_columns_that_came_and_went():
     finally:
         execute("ALTER TABLE trailapp_reading DROP COLUMN later")
     assert findings() == []
+
+
+def test_rows_that_a_policy_hides_are_not_taken_for_deleted():
+    """The table is named, and not compared; a role that sees all rows compares it."""
+    rows_of_every_kind()
+    cure = "run it as a role with BYPASSRLS"
+    reason = f"row-level security hides rows of public.trailapp_invoice from role clerk: {cure}"
+    with transaction.atomic():
+        execute("ALTER TABLE trailapp_invoice ENABLE ROW LEVEL SECURITY")
+        execute("CREATE POLICY nothing ON trailapp_invoice USING (false)")
+        execute("CREATE ROLE clerk")
+        execute("GRANT USAGE ON SCHEMA audit_trail TO clerk")
+        execute("GRANT SELECT, INSERT ON audit_trail.event TO clerk")
+        execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk")
+        execute("SET LOCAL ROLE clerk")
+        assert findings() == [Finding(f"not compared: {reason}", table="public.trailapp_invoice")]
+        with pytest.raises(CommandError, match=cure) as error:
+            call_command("audit_trail", "baseline", "trailapp_invoice")
+        assert error.value.returncode == 2
+        execute("RESET ROLE")
+        assert findings() == []
+        transaction.set_rollback(True)
