@@ -201,8 +201,9 @@ def watched(server: OwnServer, table: str) -> Iterator[list[list[str]]]:
 
     def watch() -> None:
         query = (
-            "SELECT DISTINCT mode FROM pg_locks"
+            "SELECT DISTINCT mode FROM pg_locks JOIN pg_stat_activity USING (pid)"
             " WHERE granted AND locktype = 'relation' AND relation = %s::regclass"
+            " AND backend_type = 'client backend'"  # autovacuum has locks of its own
         )
         with server.connect() as connection:
             while not is_over.wait(0.005):
