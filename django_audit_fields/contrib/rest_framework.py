@@ -169,8 +169,6 @@ class TrailMixin:
         if self.trail_fields is not None:
             return set(self.trail_fields)
         serializer = self.get_serializer_class()(row, context=self.get_serializer_context())
-        return {
-            str(field.source).partition(".")[0]
-            for field in serializer.fields.values()
-            if not field.write_only
-        } | {field.name for field in row._meta.pk_fields}
+        # `customer.name` shows less of a customer than its text may.
+        names = {field.source for field in serializer.fields.values() if not field.write_only}
+        return names | {field.name for field in row._meta.pk_fields}

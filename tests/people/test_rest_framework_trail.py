@@ -3,12 +3,14 @@
 import datetime
 import decimal
 import json
+import types
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework import pagination, permissions, serializers, viewsets
+from django.urls import include, path
+from rest_framework import pagination, permissions, routers, serializers, viewsets
 from rest_framework.test import APIRequestFactory, force_authenticate
 
 from django_audit_fields import acting_as, audit_context
@@ -87,6 +89,38 @@ def test_it_shows_no_field_that_the_viewset_does_not(amara):
     assert {change["field"] for change in event["changes"]} == {"id", "amount"}
     assert event["fields_not_shown"] > 0
     assert "unseen" not in json.dumps(event)
+
+
+def test_a_part_of_a_related_row_does_not_show_the_whole(amara):
+    class Part(serializers.ModelSerializer):
+        name_of_customer = serializers.CharField(source="customer.name")
+
+        class Meta:
+            model = Order
+            fields = ["name_of_customer"]
+
+    class Own(OrderViewSet):
+        serializer_class = Part
+
+    order = Order.objects.create(customer=Customer.objects.create(name="Ann"))
+    (event,) = body(trail(Own, order, amara))["results"]
+    assert {change["field"] for change in event["changes"]} == {"id"}
+
+
+def test_the_page_that_people_browse(client, amara, settings):
+    """Rendered as HTML, with the framework's own templates."""
+    router = routers.SimpleRouter()
+    router.register("orders", OrderViewSet)
+    urlconf = types.ModuleType("own_urls")
+    urlconf.urlpatterns = [path("", include(router.urls))]
+    settings.ROOT_URLCONF = urlconf
+    settings.STATIC_URL = "static/"
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "rest_framework"]
+    client.force_login(amara)
+    order = Order.objects.create(amount=80)
+    response = client.get(f"/orders/{order.pk}/trail/", headers={"accept": "text/html"})
+    assert response.status_code == 200
+    assert "80.00" in response.content.decode()
 
 
 @pytest.mark.parametrize(("names", "shown"), [(("note",), {"note"}), ("__all__", None)])

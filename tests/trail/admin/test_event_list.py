@@ -145,6 +145,25 @@ def test_an_event_that_may_not_be_seen_is_not_found(client, serve, staff):
     assert exported(client) == []
 
 
+@pytest.mark.parametrize("url", [LIST, EXPORT])
+@pytest.mark.parametrize(
+    "lookup", ["after__note__startswith", "before__contains", "context__reason", "actor__person"]
+)
+def test_hidden_values_cannot_be_guessed_by_filters(client, serve, staff, url, lookup):
+    serve({Order: {"exclude": ["note"]}})
+    Order.objects.create(note="unseen")
+    client.force_login(staff("clerk", VIEW, "readingapp.view_order"))
+    response = client.get(reverse(url), {lookup: "u"})
+    assert response.status_code == (200 if lookup == "actor__person" else 400)
+
+
+def test_counts_beside_the_filters(client, serve, root):
+    serve({Order: {}})
+    Order.objects.create()
+    client.force_login(root)
+    assert "Created (1)" in words(client.get(reverse(LIST), {"_facets": "True"}))
+
+
 def test_without_its_permission_there_is_no_list(client, serve, staff):
     serve({Order: {}})
     event = Order.objects.create().trail.first()
@@ -199,7 +218,7 @@ def test_the_export_has_what_is_filtered(client, serve, root, amara):
 def test_a_wrong_filter_leads_back_to_the_list(client, serve, root):
     serve({Order: {}})
     client.force_login(root)
-    assert client.get(reverse(EXPORT), {"nonsense": "1"}).status_code == 302
+    assert client.get(reverse(EXPORT), {"recorded_at__year": "last"}).status_code == 302
 
 
 def test_a_project_without_a_trail_has_no_such_entry(client, serve, root, monkeypatch):
@@ -219,3 +238,27 @@ def test_a_history_page_is_linked_where_there_is_one(serve):
     assert isinstance(site.get_model_admin(Order), AuditAdminMixin)
     assert model_admin.row_url(order.trail.first()).endswith(f"/order/{order.pk}/history/")
     assert model_admin.row_url(AuditEvent.objects.of(secretive).first()) is None
+
+
+@pytest.mark.parametrize("change", [{"USE_TZ": False}, {"LANGUAGE_CODE": "he"}], ids=str)
+def test_pages_without_zones_and_from_right_to_left(client, serve, root, settings, change):
+    for name, value in change.items():
+        setattr(settings, name, value)
+    serve({Order: {}})
+    order = Order.objects.create(amount=80)
+    Order.objects.update(amount=90)
+    event = order.trail.first()
+    client.force_login(root)
+    name = "admin:readingapp_order_{}".format
+    urls = [
+        reverse(LIST),
+        reverse("admin:django_audit_fields_auditevent_change", args=[event.pk]),
+        reverse(name("history"), args=[order.pk]),
+        reverse(name("version"), args=[order.pk, event.pk]),
+        reverse(name("revert"), args=[order.pk, event.pk]),
+    ]
+    for url in urls:
+        page = client.get(url).content.decode()
+        assert str(event.recorded_at.year) in page
+    assert ('dir="rtl"' in page) == ("LANGUAGE_CODE" in change)
+    assert len(exported(client)) == 2
