@@ -103,6 +103,14 @@ def test_a_change_of_nothing_is_no_event(model):
 
 
 @LEVELS
+def test_a_statement_that_finds_no_row_takes_no_transaction_number(model):
+    """A COMMIT of nothing else writes nothing."""
+    model.objects.filter(pk=-1).update(value=3)
+    model.objects.filter(pk=-1).delete()
+    assert execute("SELECT pg_current_xact_id_if_assigned()") == [(None,)]
+
+
+@LEVELS
 def test_what_is_excluded_is_in_no_image(model):
     recorded = Recorded()
     row = model.objects.create(meter=1, hidden="a")

@@ -4,7 +4,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import NotSupportedError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, NotSupportedError, ProgrammingError, connection, transaction
 from django.db.migrations.state import ProjectState
 from django.db.migrations.writer import OperationWriter
 
@@ -284,6 +284,8 @@ def test_whoever_may_write_a_table_needs_no_right_in_the_trail(legacy, level):
     [
         ("numeric", "1.0", "1.00"),
         ("jsonb", "5", '"5"'),
+        ("jsonb", "true", '"true"'),
+        ("jsonb", '"null"', None),
         ("jsonb", '{"a": 1}', '{"a": 1.0}'),
         ("text", "", None),
         ("text", "a", "a "),
@@ -301,3 +303,17 @@ def test_values_that_only_look_alike_are_a_change(level, kind, first, second):
     assert event.before.keys() == {"value"}
     execute("UPDATE legacy SET value = %s", [second])
     assert len(recorded()) == 1
+
+
+@pytest.mark.parametrize("level", ["row", "statement"])
+def test_a_row_without_a_key_is_never_recorded(level):
+    """The key of a trail was NOT NULL, and may be let go afterwards."""
+    execute("CREATE TABLE legacy (id int NOT NULL, note text)")
+    run(InstallAuditTrail("legacy", key="id", level=level))
+    execute("ALTER TABLE legacy ALTER COLUMN id DROP NOT NULL")
+    recorded = Recorded()
+    with pytest.raises(DatabaseError, match="cannot say which row"), transaction.atomic():
+        execute("INSERT INTO legacy VALUES (1, 'x'), (NULL, 'y')")
+    assert recorded() == []
+    execute("INSERT INTO legacy VALUES (1, 'x')")
+    assert recorded.told == [("insert", "1")]

@@ -10,6 +10,11 @@ DECLARE
     masked text[] := TG_ARGV[2];
     needs_reason bool := TG_ARGV[3] = 'reason' AND TG_OP <> 'TRUNCATE';
     nobody text := TG_ARGV[4];
+    -- NULL where there is no such row: an INSERT has none before, a DELETE none after, a TRUNCATE neither.
+    past jsonb := to_jsonb(OLD);
+    image jsonb := to_jsonb(NEW);
+    past_key text := CASE WHEN cardinality(keys) = 1 THEN past->>keys[1] ELSE audit_trail.key_of(past, keys) END;
+    image_key text := CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END;
     acting text := nullif(current_setting('app.current_user', true), '');
     who text := coalesce(acting, CASE nobody WHEN 'session_user' THEN session_user::text ELSE TG_ARGV[5] END);
     sent text := nullif(current_setting('app.audit_context', true), '');
@@ -17,43 +22,26 @@ DECLARE
     home_schema name := TG_TABLE_SCHEMA;
     home_table name := TG_TABLE_NAME;
     action text := lower(TG_OP);
-    past jsonb;
-    past_key text;
-    image jsonb;
-    image_key text;
 BEGIN
-    IF TG_OP IN ('UPDATE', 'DELETE') THEN
-        past := to_jsonb(OLD);
-        IF cardinality(keys) = 1 THEN
-            past_key := past->>keys[1];
-        ELSE
-            past_key := audit_trail.key_of(past, keys);
-        END IF;
-    END IF;
-    IF TG_OP IN ('UPDATE', 'INSERT') THEN
-        image := to_jsonb(NEW);
-        IF cardinality(keys) = 1 THEN
-            image_key := image->>keys[1];
-        ELSE
-            image_key := audit_trail.key_of(image, keys);
-        END IF;
-    END IF;
-    IF TG_OP <> 'TRUNCATE' AND coalesce(image_key, past_key) IS NULL THEN
+    IF coalesce(image_key, past_key) IS NULL AND TG_OP <> 'TRUNCATE' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'undefined_column',
             MESSAGE = format('%I.%I has no key %s any more: its trail cannot say which row changed.', TG_TABLE_SCHEMA, TG_TABLE_NAME, keys),
             HINT = 'Run makemigrations and migrate, which give the trail the key that the table has now.';
     END IF;
-    IF past_key = image_key THEN
-        -- As text: 1.0 and 1.00 are equal in jsonb, and are not the same.
-        past := past - ARRAY(SELECT o.key FROM jsonb_each(past) o WHERE o.value::text = (image->o.key)::text);
-    END IF;
     IF hidden <> '{}' THEN
         past := past - hidden;
         image := image - hidden;
     END IF;
-    IF past_key = image_key AND past = '{}' THEN
-        RETURN NULL;  -- nothing changed
+    IF past_key = image_key THEN
+        -- As text: 1.0 and 1.00 are equal in jsonb, and are not the same.
+        past := past - ARRAY(
+            SELECT name FROM (SELECT jsonb_object_keys(past) AS name) AS names
+            WHERE (past->name)::text = (image->name)::text
+        );
+        IF past = '{}' THEN
+            RETURN NULL;  -- nothing changed
+        END IF;
     END IF;
 
     IF acting IS NULL AND nobody = 'refuse' AND TG_OP <> 'TRUNCATE' THEN

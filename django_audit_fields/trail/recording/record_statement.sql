@@ -16,6 +16,10 @@ DECLARE
     who text := coalesce(acting, CASE nobody WHEN 'session_user' THEN session_user::text ELSE TG_ARGV[5] END);
     sent text := nullif(current_setting('app.audit_context', true), '');
     told jsonb;
+    role text := session_user;
+    application text := current_setting('application_name');
+    address inet := inet_client_addr();
+    xid bigint;
     has_key bool;
     recorded bigint;
 BEGIN
@@ -41,6 +45,7 @@ BEGIN
             NULL;
         END;
     END IF;
+    xid := pg_current_xact_id()::text::bigint;  -- not before: a statement that finds no row takes no number
 
     -- A statement for each, since a transition table that is not there cannot be named.
     IF TG_OP = 'INSERT' THEN
@@ -49,9 +54,8 @@ BEGIN
             db_role, application_name, client_addr, transaction_id, after
         )
         SELECT clock_timestamp(), 'insert', TG_TABLE_SCHEMA, TG_TABLE_NAME,
-            CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END,
-            who, told, session_user, current_setting('application_name'), inet_client_addr(),
-            pg_current_xact_id()::text::bigint,
+            coalesce(CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] END, audit_trail.key_of(image, keys)),
+            who, told, role, application, address, xid,
             CASE WHEN masked = '{}' THEN image - hidden ELSE audit_trail.mask(image - hidden, masked) END
         FROM (SELECT to_jsonb(r.*) AS image FROM new_rows r OFFSET 0) AS images;
     ELSIF TG_OP = 'DELETE' THEN
@@ -60,9 +64,8 @@ BEGIN
             db_role, application_name, client_addr, transaction_id, before
         )
         SELECT clock_timestamp(), 'delete', TG_TABLE_SCHEMA, TG_TABLE_NAME,
-            CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END,
-            who, told, session_user, current_setting('application_name'), inet_client_addr(),
-            pg_current_xact_id()::text::bigint,
+            coalesce(CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] END, audit_trail.key_of(image, keys)),
+            who, told, role, application, address, xid,
             CASE WHEN masked = '{}' THEN image - hidden ELSE audit_trail.mask(image - hidden, masked) END
         FROM (SELECT to_jsonb(r.*) AS image FROM old_rows r OFFSET 0) AS images;
     ELSE
@@ -71,25 +74,25 @@ BEGIN
             db_role, application_name, client_addr, transaction_id, before, after
         )
         SELECT clock_timestamp(), action, TG_TABLE_SCHEMA, TG_TABLE_NAME, row_key, who, told,
-            session_user, current_setting('application_name'), inet_client_addr(),
-            pg_current_xact_id()::text::bigint,
+            role, application, address, xid,
             CASE WHEN masked = '{}' THEN past ELSE audit_trail.mask(past, masked) END,
             CASE WHEN masked = '{}' THEN image ELSE audit_trail.mask(image, masked) END
         FROM (
             -- A key that changes is a delete of the old one and an insert of the new one.
             SELECT coalesce(o.key, n.key) AS row_key,
                 CASE WHEN n.key IS NULL THEN 'delete' WHEN o.key IS NULL THEN 'insert' ELSE 'update' END AS action,
-                CASE WHEN n.key IS NULL THEN o.image ELSE
-                    o.image - ARRAY(SELECT e.key FROM jsonb_each(o.image) e WHERE e.value::text = (n.image->e.key)::text)
-                END - hidden AS past,
+                CASE WHEN n.key IS NULL THEN o.image ELSE o.image - ARRAY(
+                    SELECT name FROM (SELECT jsonb_object_keys(o.image) AS name) AS names
+                    WHERE (o.image->name)::text = (n.image->name)::text
+                ) END - hidden AS past,
                 n.image - hidden AS image
             -- A FULL JOIN is hashed or merged. Any other join on the key may become a nested loop, once the
             -- connection has made some updates of one row and the plan made for those is kept.
             FROM (
-                SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END AS key
+                SELECT image, coalesce(CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] END, audit_trail.key_of(image, keys)) AS key
                 FROM (SELECT to_jsonb(r.*) AS image FROM old_rows r OFFSET 0) AS old_images OFFSET 0
             ) AS o FULL JOIN (
-                SELECT image, CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] ELSE audit_trail.key_of(image, keys) END AS key
+                SELECT image, coalesce(CASE WHEN cardinality(keys) = 1 THEN image->>keys[1] END, audit_trail.key_of(image, keys)) AS key
                 FROM (SELECT to_jsonb(r.*) AS image FROM new_rows r OFFSET 0) AS new_images OFFSET 0
             ) AS n ON o.key = n.key
             OFFSET 0

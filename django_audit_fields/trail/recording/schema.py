@@ -15,7 +15,7 @@ from ...triggers import quote_identifier, quote_literal
 
 SCHEMA: Final = "audit_trail"
 #: Goes up with every change of the .sql files: `migrate` replaces what an older one has installed.
-RELEASE: Final = 6
+RELEASE: Final = 7
 #: How many years have their partition ahead of time.
 YEARS_AHEAD: Final = 10
 #: Called by triggers, as the role that owns them.
