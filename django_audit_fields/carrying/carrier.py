@@ -69,13 +69,13 @@ class ActorCarrier(Carried):
         # threads share the connection. To find out whether they do would cost more than the lock.
         with self.lock:
             if type(sql) is str and not many and "\\" not in sql:
-                if not self.carries and is_plain_select(sql):
+                if not self.carries:
+                    if is_plain_select(sql):
+                        return execute(sql, params, many, context)
+                    if is_one_write(sql):
+                        return self._carry_one(execute, sql, params, context)
+                if self._has_nothing_to_say(read_statement(sql), sql, database):
                     return execute(sql, params, many, context)
-                statement = read_statement(sql)
-                if self._has_nothing_to_say(statement, sql, database):
-                    return execute(sql, params, many, context)
-                if not self.carries and is_one_write(sql):
-                    return self._carry_one(execute, sql, params, context)
             return self._carry(execute, sql, params, many, context)
 
     def _has_nothing_to_say(
