@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, models
-from django.db.models.functions import Cast
+from django.db.models.expressions import RawSQL
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce
+from django.db.models.lookups import In
 
 from ..trail import in_table, is_recorded
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+#: What of an admin may answer something else for each row, where a project has written it.
+BY_ROW: Final = (
+    *("get_fieldsets", "get_fields", "get_exclude", "get_readonly_fields", "get_form"),
+    *("has_view_permission", "has_change_permission", "has_view_or_change_permission"),
+)
+#: The schemas of other tenants: each has migrations of its own, and is not on the search path.
+OTHER_TENANTS: Final = """
+    SELECT nspname::text FROM pg_catalog.pg_class
+    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relname = 'django_migrations' AND nspname <> ALL (pg_catalog.current_schemas(false))
+"""
+OURS: Final = frozenset({"django", "django_audit_fields"})
 
 
 def fields_shown(model_admin: Any, request: HttpRequest, row: Any) -> set[str]:
@@ -26,10 +42,19 @@ def fields_shown(model_admin: Any, request: HttpRequest, row: Any) -> set[str]:
     ]
     names = {name for name in shown if isinstance(name, str)}
     names.update(field.name for field in model._meta.pk_fields)
-    if issubclass(model, AbstractBaseUser):
-        # The form shows how it was hashed, and not the hash.
-        names.discard("password")
-    return names
+    return names - secrets_of(model)
+
+
+def secrets_of(model: type[models.Model]) -> set[str]:
+    """A form shows how a password was hashed, and not the hash."""
+    return {"password"} if issubclass(model, AbstractBaseUser) else set()
+
+
+def looks_at_rows(model_admin: Any) -> bool:
+    """Whether code of the project may show or hide something else for each row."""
+    methods = (getattr(type(model_admin), name, None) for name in BY_ROW)
+    modules = (getattr(method, "__module__", None) or "" for method in methods)
+    return any(module.partition(".")[0] not in OURS for module in modules)
 
 
 def is_restricted(rows: models.QuerySet[Any]) -> bool:
@@ -42,6 +67,12 @@ def owner_of(model: type[models.Model]) -> type[models.Model]:
     """Of a many-to-many table the model with the field."""
     owner: Any = model._meta.auto_created
     return owner or model
+
+
+def field_of(link: type[models.Model]) -> Any:
+    """Of a many-to-many table the field that has it."""
+    fields = owner_of(link)._meta.local_many_to_many
+    return next(field for field in fields if field.remote_field.through is link)
 
 
 class Sight:
@@ -78,17 +109,51 @@ class Sight:
         model = event.model
         if model is None:
             return None if self.user.is_superuser else ()
+        owner = owner_of(model)
+        if self.differs_by_row(owner):
+            return self.fields_of(model, self.row_told(event) or owner(), is_row=True)
         if model not in self._fields:
-            self._fields[model] = self.fields_of(model)
+            self._fields[model] = self.fields_of(model, owner(), is_row=False)
         return self._fields[model]
 
-    def fields_of(self, model: type[models.Model]) -> Collection[str] | None:
+    def differs_by_row(self, owner: type[models.Model]) -> bool:
+        found = self.permitting(owner)
+        return len(found) > 1 or any(map(looks_at_rows, found))
+
+    def row_told(self, event: Any) -> Any:
+        """Today's row, else as it was; of a link between two rows, the one with the field."""
+        row = event.object or event.instance()
+        if row is None or not event.model._meta.auto_created:
+            return row
+        owner = owner_of(event.model)
+        key = getattr(row, f"{field_of(event.model).m2m_field_name()}_id")
+        return owner._base_manager.using(event.database).filter(pk=key).first()
+
+    def fields_of(
+        self, model: type[models.Model], row: models.Model, *, is_row: bool
+    ) -> Collection[str] | None:
         if not self.may_view(model):
             return ()
         found = self.permitting(model)
-        if not found or model._meta.auto_created:
-            return None
-        return {name for each in found for name in fields_shown(each, self.request, model())}
+        if not found:
+            hidden = secrets_of(model)
+            return {field.name for field in model._meta.fields} - hidden if hidden else None
+        if is_row:
+            found = [each for each in found if self.may_see(each, row)]
+        names = {name for each in found for name in fields_shown(each, self.request, row)}
+        if model._meta.auto_created:
+            return None if field_of(model).name in names else ()
+        return names
+
+    def may_see(self, model_admin: Any, row: models.Model) -> bool:
+        if not model_admin.has_view_or_change_permission(self.request, row):
+            return False
+        rows = model_admin.get_queryset(self.request)
+        # The rows of a model's only admin were looked at when the events were read.
+        is_one = len(self.permitting(type(row))) == 1
+        if is_one or self.user.is_superuser or not is_restricted(rows):
+            return True
+        return bool(rows.filter(pk=row.pk).exists())
 
     def models_seen(self) -> Iterator[type[models.Model]]:
         """The models with a trail whose events may be seen."""
@@ -97,9 +162,10 @@ class Sight:
                 yield model
 
     def events(self, events: Any) -> Any:
-        """Those of the events that may be seen; a superuser sees all of them."""
+        """Those of the events that may be seen; a superuser sees all but other tenants'."""
         if self.user.is_superuser:
-            return events
+            others = RawSQL(OTHER_TENANTS, [])  # noqa: S611  # no user input
+            return events.exclude(table_schema__in=others)
         connection = connections[events.db]
         seen = models.Q(pk__in=[])
         for model in self.models_seen():
@@ -109,15 +175,21 @@ class Sight:
     def rows_of(self, model: type[models.Model], using: str) -> models.Q:
         """Of which rows; what an admin's queryset leaves out is not shown either."""
         found = models.Q()
-        if model._meta.auto_created:
-            return found
         for model_admin in self.permitting(model):
             rows = model_admin.get_queryset(self.request)
             if not is_restricted(rows):
                 return models.Q()
             if rows.db == using:
                 keys = rows.order_by().annotate(audit_key=Cast("pk", models.TextField()))
-                found |= models.Q(row_key__in=keys.values("audit_key"))
+                found |= models.Q(In(key_of(model), keys.values("audit_key").query))
             else:
                 found |= models.Q(pk__in=[])
         return found
+
+
+def key_of(model: type[models.Model]) -> Any:
+    """The key of an event's row; of a link between two rows, that of the one with the field."""
+    if not model._meta.auto_created:
+        return models.F("row_key")
+    column = field_of(model).m2m_column_name()
+    return Coalesce(KeyTextTransform(column, "after"), KeyTextTransform(column, "before"))

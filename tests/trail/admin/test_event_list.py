@@ -7,16 +7,19 @@ import json
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from django_audit_fields import acting_as, audit_context
 from django_audit_fields.admin import AuditAdminMixin
+from django_audit_fields.admin.sight import Sight
 from django_audit_fields.models import AuditEvent
 from tests.trail.admin.conftest import words
 from tests.trail.reading.readingapp.models import Customer, Order, Secretive
-from tests.trail.trailapp.models import Article, Tag
+from tests.trail.recorded import execute
+from tests.trail.trailapp.models import Article, Invoice, OldInvoice, Tag
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:django_audit_fields_auditevent_changelist"
@@ -262,3 +265,81 @@ def test_pages_without_zones_and_from_right_to_left(client, serve, root, setting
         assert str(event.recorded_at.year) in page
     assert ('dir="rtl"' in page) == ("LANGUAGE_CODE" in change)
     assert len(exported(client)) == 2
+
+
+def test_links_are_seen_where_their_row_and_their_field_are(client, serve, staff):
+    options = {"get_queryset": lambda self, request: Article.objects.filter(title="mine")}
+    site = serve({Article: options})
+    mine, other = Article.objects.create(title="mine"), Article.objects.create(title="other")
+    for article in (mine, other):
+        article.tags.add(Tag.objects.create(word=f"tag of {article}"))
+        article.tags.clear()
+    client.force_login(staff("clerk", VIEW, "trailapp.view_article"))
+    # A link that was deleted is known by the article that it was of.
+    assert [action for action, _ in rows_of(client)] == ["delete", "insert", "insert"]
+    lines = json.dumps(exported(client))
+    assert "tag of mine" in lines
+    assert "tag of other" not in lines
+    type(site.get_model_admin(Article)).fields = ["title"]
+    assert "tag of mine" not in json.dumps(exported(client))
+
+
+def test_an_admin_may_look_at_the_row(client, serve, staff):
+    """What it hides of some rows is not shown of their events."""
+
+    def get_fields(self, request, obj=None):
+        return ["state"] if obj and obj.amount > 100 else ["state", "note"]
+
+    def has_view_permission(self, request, obj=None):
+        return obj is None or obj.state == "o"
+
+    serve({Order: {"get_fields": get_fields, "has_view_permission": has_view_permission}})
+    Order.objects.create(note="of an open one")
+    Order.objects.create(note="of a dear one", amount=101)
+    Order.objects.create(note="of a paid one", state="p")
+    Order.objects.create(note="of one that is gone", state="p").delete()
+    client.force_login(staff("clerk", VIEW))
+    lines = json.dumps(exported(client))
+    assert "of an open one" in lines
+    for unseen in ("dear", "paid", "gone"):
+        assert unseen not in lines
+
+
+def test_of_two_admins_of_a_model_each_shows_its_own_rows(client, serve, staff):
+    """The one shows all rows and few fields, the other all fields of few rows."""
+    old = {"get_queryset": lambda self, request: OldInvoice.objects.filter(number="old")}
+    serve({Invoice: {"fields": ["number"]}, OldInvoice: old})
+    Invoice.objects.create(number="old", amount=17)
+    Invoice.objects.create(number="new", amount=4711)
+    client.force_login(staff("clerk", VIEW, "trailapp.view_invoice", "trailapp.view_oldinvoice"))
+    lines = {line["row_key"]: line["changes"] for line in exported(client)}
+    assert len(lines) == 2
+    assert "17" in json.dumps(lines)
+    assert "4711" not in json.dumps(lines)
+
+
+def test_a_hash_of_a_password_is_shown_to_nobody(serve, staff):
+    """Also where the admin has no page of users."""
+    site = serve({Order: {}})
+    request = RequestFactory().get("/")
+    request.user = staff("clerk", "auth.view_user")
+    shown = Sight(site, request).fields(AuditEvent(table_schema="public", table_name="auth_user"))
+    assert "email" in shown
+    assert "password" not in shown
+
+
+def test_a_superuser_of_a_tenant_sees_no_other_tenant(client, serve, root):
+    serve({Order: {}})
+    for schema in ("tenant_a", "tenant_b"):
+        execute(f"CREATE SCHEMA {schema}")
+        execute(f"CREATE TABLE {schema}.django_migrations ()")
+        execute(f"CREATE TABLE {schema}.readingapp_order (id int)")
+        execute(
+            f'CREATE TRIGGER "!audit_trail" AFTER INSERT ON {schema}.readingapp_order FOR EACH ROW'
+            " EXECUTE FUNCTION audit_trail.record('{id}', '{}', '{}', '', '', 'system')"
+        )
+        execute(f"INSERT INTO {schema}.readingapp_order VALUES (17)")
+    client.force_login(root)
+    execute("SET LOCAL search_path TO tenant_a, public")
+    (line,) = exported(client)
+    assert line["table"] == "tenant_a.readingapp_order"
