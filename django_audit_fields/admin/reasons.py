@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from django import forms
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import flatten_fieldsets
+from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.db import models
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -27,6 +28,7 @@ else:
 REASON: Final = "audit_reason"
 #: Of an action that is chosen in a form, which Django 6.1 has, and of the buttons that save it.
 FORM_ACTION: Final = "CHANGE_FORM-action"
+DELETION: Final = "delete_selected"
 SAVING: Final = frozenset({"_save", "_continue", "_addanother", "_saveasnew"})
 
 
@@ -47,49 +49,75 @@ class ReasonForm(forms.Form):
         return given
 
 
+#: With the row goes what names it; Django 6.1 leaves that to the database on request.
+CASCADES: Final = {models.CASCADE, getattr(models, "DB_CASCADE", None)}
+UNTOUCHED: Final = {models.DO_NOTHING, models.PROTECT, models.RESTRICT}
+
+
+def changed_by_deletion(model: type[models.Model]) -> set[Any]:
+    """The models whose rows go, or lose a value, with a deleted row of the model."""
+    deleted: set[Any] = set()
+    emptied: set[Any] = set()
+    ahead: list[Any] = [model]
+    while ahead:
+        options = ahead.pop()._meta
+        if options.concrete_model in deleted:
+            continue
+        deleted.add(options.concrete_model)
+        ahead += options.get_parent_list()
+        for field in options.get_fields(include_hidden=True):
+            if not (field.one_to_many or field.one_to_one) or field.concrete:
+                continue
+            # A generic relation takes its rows along.
+            on_delete = getattr(field, "on_delete", None) or models.CASCADE
+            if on_delete in CASCADES:
+                ahead.append(field.related_model)
+            elif on_delete not in UNTOUCHED:
+                emptied.add(field.related_model)
+    return deleted | emptied
+
+
 class ReasonPages(PageBase):
     """Of a model whose trail has `reason=True`, or with an inline of one."""
 
-    def asks_for_reason(self) -> bool:
-        own: list[Any] = [self, *getattr(self, "inlines", ())]
-        return any(needs_reason(each.model) for each in own)
+    def asks_for_reason(
+        self, request: HttpRequest, obj: Any = None, *, deletes: bool = False
+    ) -> bool:
+        models = {self.model, *(inline.model for inline in self.get_inlines(request, obj))}
+        if deletes:
+            models |= changed_by_deletion(self.model)
+        return any(map(needs_reason, models))
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        asks = self.asks_for_reason() and self.may_save(request, obj, change)
-        if asks:
-            fields = kwargs.get("fields", [])
-            if "fields" not in kwargs:
-                fields = flatten_fieldsets(self.get_fieldsets(request, obj))
+        asks = self.asks_for_reason(request, obj) and self.may_save(request, obj, change)
+        if fields := kwargs.get("fields"):
             # Django makes the form of the model's fields, and refuses any other name.
-            kwargs["fields"] = fields and [name for name in fields if name != REASON]
+            kwargs["fields"] = [name for name in fields if name != REASON]
         form = super().get_form(request, obj, change=change, **kwargs)
         if asks:
             # The class was made for this page alone.
             form.base_fields[REASON] = reason_field()
         return form
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Django asks the form, which has it already.
+        return [name for name in super().get_fields(request, obj) if name != REASON]
+
     def may_save(self, request: HttpRequest, obj: Any, change: bool) -> bool:
         if change or obj is not None:
             return bool(self.has_change_permission(request, obj))
         return bool(self.has_add_permission(request))
 
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        given = super().get_fieldsets(request, obj)
-        if not (self.is_page() and self.asks_for_reason()):
-            return given
-        groups = [
-            (title, {**group, "fields": [name for name in group["fields"] if name != REASON]})
-            for title, group in given
-        ]
-        if self.may_save(request, obj, change=obj is not None):
-            groups.append((None, {"fields": [REASON]}))
-        return groups
-
-    def is_page(self) -> bool:
-        """An inline is part of its parent's page, which asks."""
-        return isinstance(self, ModelAdmin)
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        # Here, so that it is shown whatever `get_fieldsets()` a project has.
+        page = context["adminform"]
+        if REASON in page.form.fields and REASON not in flatten_fieldsets(page.fieldsets):
+            page.fieldsets = [*page.fieldsets, (None, {"fields": [REASON]})]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
@@ -105,42 +133,61 @@ class ReasonPages(PageBase):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        name = request.POST.get(FORM_ACTION)
-        acts = name and SAVING.isdisjoint(request.POST) and not self.only_looks(request, name)
-        if acts and self.lacks_reason(request):
+        if request.method == "POST" and self.lacks_field(request, object_id):
             return self.ask_for_reason(request)
         with self.given_reason(request):
             return super().changeform_view(request, object_id, form_url, extra_context)
 
+    def lacks_field(self, request: HttpRequest, object_id: str | None) -> bool:
+        """Whether there was no place for a reason: in a template or form of the project's own."""
+        name = request.POST.get(FORM_ACTION)
+        acts = name and SAVING.isdisjoint(request.POST)
+        if REASON in request.POST and not (acts and self.lacks_reason(request)):
+            return False
+        if acts and self.only_looks(request, str(name)):
+            return False
+        row = self.get_object(request, unquote(object_id)) if object_id else None
+        return self.asks_for_reason(request, row)
+
     def given_reason(self, request: HttpRequest) -> AbstractContextManager[Any]:
         """What the page was sent, for all that is saved with it."""
         form = ReasonForm(request.POST)
-        if request.method == "POST" and self.asks_for_reason() and form.is_valid():
+        if request.method == "POST" and form.is_valid():
             return audit_context(reason=form.reason)
         return nullcontext()
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if request.method == "POST" and self.lacks_reason(request):
+        if (
+            request.method == "POST"
+            and self.lacks_reason(request)
+            and self.asks_for_reason(request, deletes=True)
+        ):
             return self.ask_for_reason(request)
         with self.given_reason(request):
             return super().delete_view(request, object_id, extra_context)
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> Any:
         response = super().render_delete_form(request, context)
-        self.add_field(response, "admin/audit_fields/delete_confirmation.html")
+        self.add_field(request, response, "admin/audit_fields/delete_confirmation.html")
         return response
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        if self.writes(request) and self.lacks_reason(request):
+        if (
+            self.writes(request)
+            and self.lacks_reason(request)
+            and self.asks_for_reason(request, deletes=self.action_of(request) == DELETION)
+        ):
             return self.ask_for_reason(request)
         with self.given_reason(request):
             response = super().changelist_view(request, extra_context)
         if "deletable_objects" in (getattr(response, "context_data", None) or {}):
-            self.add_field(response, "admin/audit_fields/delete_selected_confirmation.html")
+            self.add_field(
+                request, response, "admin/audit_fields/delete_selected_confirmation.html"
+            )
         return response
 
     def writes(self, request: HttpRequest) -> bool:
@@ -149,14 +196,18 @@ class ReasonPages(PageBase):
             return False
         if "_save" in request.POST:
             return True
-        names = request.POST.getlist("action")
-        place = request.POST.get("index", "0")
-        name = names[int(place)] if place.isdigit() and int(place) < len(names) else None
+        name = self.action_of(request)
         if not name or ACTION_CHECKBOX_NAME not in request.POST:
             return False
-        if name == "delete_selected" and "post" not in request.POST:
+        if name == DELETION and "post" not in request.POST:
             return False  # it asks on its own page
         return not self.only_looks(request, name)
+
+    def action_of(self, request: HttpRequest) -> str | None:
+        """The one that was chosen above or below the list."""
+        names = request.POST.getlist("action")
+        place = request.POST.get("index", "0")
+        return names[int(place)] if place.isdecimal() and int(place) < len(names) else None
 
     def only_looks(self, request: HttpRequest, name: str) -> bool:
         """Whether an action is one of `@admin.action(permissions=["view"])`."""
@@ -168,7 +219,7 @@ class ReasonPages(PageBase):
         return getattr(function, "allowed_permissions", None) == ["view"]
 
     def lacks_reason(self, request: HttpRequest) -> bool:
-        return self.asks_for_reason() and not ReasonForm(request.POST).is_valid()
+        return not ReasonForm(request.POST).is_valid()
 
     def ask_for_reason(self, request: HttpRequest) -> HttpResponse:
         """A page between, which sends what was sent once more, with the reason."""
@@ -186,13 +237,16 @@ class ReasonPages(PageBase):
             "module_name": self.opts.verbose_name_plural,
             "form": form,
             "sent": sent,
+            # A browser sends a file that was chosen, and no page can choose it.
+            "files": list(request.FILES),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/audit_fields/reason.html", context)
 
-    def add_field(self, response: Any, template: str) -> None:
+    def add_field(self, request: HttpRequest, response: Any, template: str) -> None:
         """To a page that asks whether to delete; after a project's own, the page between asks."""
         names = response.template_name
-        if self.asks_for_reason() and isinstance(names, (list, tuple)):
+        asks = self.asks_for_reason(request, deletes=True)
+        if asks and isinstance(names, (list, tuple)):
             response.template_name = [*names[:-1], template, names[-1]]
             response.context_data["reason_form"] = ReasonForm()

@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.forms import modelform_factory
 from django.urls import reverse
 
 from django_audit_fields import audit_context
@@ -15,6 +17,7 @@ from django_audit_fields.admin import AuditAdminMixin
 from django_audit_fields.models import AuditEvent
 from tests.trail.admin.conftest import words
 from tests.trail.reading.readingapp.models import Customer, Order, Treated, Treatment
+from tests.trail.trailapp.models import Patient, Tag
 
 pytestmark = pytest.mark.django_db
 ADD, LIST = "admin:readingapp_treated_add", "admin:readingapp_treated_changelist"
@@ -44,15 +47,21 @@ def browser(client, root):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"fields": ["name"]}, {"fieldsets": [("Who", {"fields": [("name", "note")]})]}],
-    ids=["all fields", "fields", "fieldsets"],
+    [
+        {},
+        {"fields": ["name"]},
+        {"fieldsets": [("Who", {"fields": [("name", "note")]})]},
+        {"get_fieldsets": lambda self, request, obj=None: [(None, {"fields": ["name"]})]},
+        {"get_fields": lambda self, request, obj=None: ["name"]},
+    ],
+    ids=["all fields", "fields", "fieldsets", "get_fieldsets", "get_fields"],
 )
 def test_a_form_asks_and_what_it_saves_has_the_reason(browser, serve, options):
     serve({Treated: options})
     page = browser.get(reverse(ADD)).content.decode()
     assert page.count(FIELD) == 1
     assert "Reason for change" in page
-    response = browser.post(reverse(ADD), {"name": "Ann"})
+    response = browser.post(reverse(ADD), {"name": "Ann", "audit_reason": ""})
     assert "This field is required" in words(response)
     assert not Treated.objects.exists()
 
@@ -96,6 +105,76 @@ def test_an_inline_asks_on_its_parent_s_page(browser, serve):
     }
     browser.post(url, form)
     assert reasons(Treatment) == [("insert", "admitted")]
+
+
+def test_a_form_or_template_without_the_field_is_asked_on_a_page_between(browser, serve):
+    form = modelform_factory(Treated, fields=["name"])
+    serve({Treated: {"get_form": lambda self, request, obj=None, change=False, **kwargs: form}})
+    row = made()
+    assert FIELD not in browser.get(page_of(row, "change")).content.decode()
+    response = browser.post(page_of(row, "change"), {"name": "Anna"})
+    assert "needs a reason. Nothing was changed yet." in words(response)
+    browser.post(page_of(row, "change"), {**hidden(response), "audit_reason": "misspelt"})
+    assert reasons()[-1] == ("update", "misspelt")
+
+
+def test_a_page_between_asks_for_a_file_once_more(browser, serve):
+    """No page can choose it."""
+    serve({Treated: {"list_display": ["id", "note"], "list_editable": ["note"]}})
+    file = SimpleUploadedFile("x-ray.png", b"...")
+    response = browser.post(reverse(LIST), {"_save": "Save", "form-0-photo": file})
+    page = response.content.decode()
+    assert '<input type="file" name="form-0-photo"' in page
+    assert 'enctype="multipart/form-data"' in page
+
+
+def test_inlines_that_are_chosen_for_the_row(browser, serve):
+    class TreatmentInline(AuditAdminMixin, admin.TabularInline):
+        model = Treatment
+
+    serve({Customer: {"get_inlines": lambda self, request, obj: [TreatmentInline] if obj else []}})
+    ann = Customer.objects.create(name="Ann")
+    assert FIELD not in browser.get(reverse("admin:readingapp_customer_add")).content.decode()
+    change = reverse("admin:readingapp_customer_change", args=[ann.pk])
+    assert FIELD in browser.get(change).content.decode()
+
+
+def test_a_deletion_asks_for_what_goes_with_the_row(browser, serve):
+    """By a foreign key, or as a link between two rows."""
+    serve({Customer: {}, Tag: {}})
+    ann, tag = Customer.objects.create(name="Ann"), Tag.objects.create(word="t")
+    with audit_context(reason="made for the test"):
+        Treatment.objects.create(customer=ann, name="x-ray")
+        Patient.objects.create(name="Ann").tags.add(tag)
+    url = reverse("admin:readingapp_customer_delete", args=[ann.pk])
+    assert FIELD in browser.get(url).content.decode()
+    response = browser.post(url, {"post": "yes"})
+    assert "needs a reason" in words(response)
+    browser.post(url, {**hidden(response), "audit_reason": "moved away"})
+    assert reasons(Treatment)[-1] == ("delete", "moved away")
+
+    url = reverse("admin:trailapp_tag_changelist")
+    response = browser.post(url, {"action": "delete_selected", "_selected_action": tag.pk})
+    assert FIELD in response.content.decode()
+    browser.post(url, {**hidden(response), "audit_reason": "no such thing"})
+    assert not Tag.objects.exists()
+    assert reasons(Patient.tags.through)[-1] == ("delete", "no such thing")
+
+
+def test_a_deletion_that_takes_nothing_along_does_not_ask(browser, serve):
+    serve({Order: {}})
+    order = Order.objects.create()
+    url = reverse("admin:readingapp_order_delete", args=[order.pk])
+    assert FIELD not in browser.get(url).content.decode()
+    browser.post(url, {"post": "yes"})
+    assert not Order.objects.exists()
+
+
+def test_what_is_saved_as_new_has_the_reason(browser, serve):
+    serve({Treated: {"save_as": True}})
+    form = {"name": "Anna", "_saveasnew": "1", "audit_reason": "twins"}
+    browser.post(page_of(made(), "change"), form)
+    assert reasons()[-1] == ("insert", "twins")
 
 
 def test_a_deletion_asks_on_its_page(browser, serve):
@@ -224,6 +303,6 @@ def test_an_admin_with_forms_of_its_own_is_asked_in_each_of_them(browser, serve,
         assert own in content
     form = {"username": "new", "password1": "a-long-one-1", "password2": "a-long-one-1"}
     form |= {"usable_password": "true"}
-    assert "This field is required" in words(browser.post(add, form))
+    assert "This field is required" in words(browser.post(add, {**form, "audit_reason": ""}))
     browser.post(add, {**form, "audit_reason": "joined"})
     assert User.objects.filter(username="new").exists()
