@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, models
+from django.db import DataError, IntegrityError, models
 from django.http import Http404, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -72,13 +73,15 @@ class HistoryPages(PageBase):
             request,
             "admin/audit_fields/history.html",
             row,
-            title=_("Change history: %s") % row,
-            lines=lines,
-            page=page,
-            page_range=paginator.get_elided_page_range(page.number),
-            page_var=PAGE_VAR,
-            is_mixed=len({entry.event.table_name for entry in entries}) > 1,
-            **(extra_context or {}),
+            {
+                "title": _("Change history: %s") % named(row),
+                "lines": lines,
+                "page": page,
+                "page_range": paginator.get_elided_page_range(page.number),
+                "page_var": PAGE_VAR,
+                "is_mixed": len({entry.event.table_name for entry in entries}) > 1,
+                **(extra_context or {}),
+            },
         )
 
     def version_view(self, request: HttpRequest, object_id: str, event_id: int) -> HttpResponse:
@@ -93,15 +96,17 @@ class HistoryPages(PageBase):
             request,
             "admin/audit_fields/version.html",
             row,
-            title=_("As it was: %s") % row,
-            entry=entry,
-            fields=[
-                {"told": told, "is_changed": told.field in changed}
-                for told in version_of(entry.event)
-                if told.field in shown
-            ],
-            older_url=older and self.event_url("version", object_id, older),
-            newer_url=newer and self.event_url("version", object_id, newer),
+            {
+                "title": _("As it was: %s") % named(row),
+                "entry": entry,
+                "fields": [
+                    {"told": told, "is_changed": told.field in changed}
+                    for told in version_of(entry.event)
+                    if told.field in shown
+                ],
+                "older_url": older and self.event_url("version", object_id, older),
+                "newer_url": newer and self.event_url("version", object_id, newer),
+            },
         )
 
     def revert_view(self, request: HttpRequest, object_id: str, event_id: int) -> HttpResponse:
@@ -113,7 +118,7 @@ class HistoryPages(PageBase):
         if form.is_valid():
             try:
                 entry.event.revert(reason=form.reason)
-            except (RevertError, IntegrityError) as error:
+            except (RevertError, IntegrityError, DataError) as error:
                 told = str(error).partition("\n")[0]
                 self.message_user(request, _("Not reverted. %s") % told, messages.ERROR)
             else:
@@ -123,9 +128,7 @@ class HistoryPages(PageBase):
             request,
             "admin/audit_fields/revert.html",
             row,
-            title=_("Revert a change: %s") % row,
-            entry=entry,
-            form=form,
+            {"title": _("Revert a change: %s") % named(row), "entry": entry, "form": form},
         )
 
     def recorded_row(self, request: HttpRequest, object_id: str) -> Any:
@@ -189,7 +192,7 @@ class HistoryPages(PageBase):
         return self.row_url(page, object_id, event.pk)
 
     def page_of_row(
-        self, request: HttpRequest, template: str, row: Any, **context: Any
+        self, request: HttpRequest, template: str, row: Any, context: dict[str, Any]
     ) -> HttpResponse:
         request.current_app = self.admin_site.name
         return TemplateResponse(
@@ -198,13 +201,33 @@ class HistoryPages(PageBase):
             {
                 **self.admin_site.each_context(request),
                 "module_name": str(capfirst(self.opts.verbose_name_plural)),
-                "object": row,
+                "object": named(row),
                 "opts": self.opts,
                 "subtitle": None,
                 "preserved_filters": self.get_preserved_filters(request),
                 **context,
             },
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Stands for a row that has no name, in the admin's templates."""
+
+    pk: Any
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def named(row: Any) -> Any:
+    """The row, or a stand-in: one that was deleted may call itself by what is gone, too."""
+    try:
+        str(row)
+    except Exception:  # whatever a `__str__` raises
+        return Named(row.pk, f"{capfirst(row._meta.verbose_name)} {row.pk}")
+    return row
 
 
 def newest_of_each_table(entries: list[Entry]) -> set[int]:

@@ -33,8 +33,9 @@ def people(rows: Iterable[Any], *columns: str) -> str:
 def audit_timeline(target: Any, limit: int = 50, fields: str | None = None) -> dict[str, Any]:
     """`{% audit_timeline invoice %}`: what happened to a row, newest first, as a list.
 
-    `target` is an instance, a model, or events, such as a page of `AuditEvent`s. At most `limit`
-    events are shown, and the list says where there are more. `fields` names the fields to show,
+    `target` is an instance or events: `invoice.trail`, a page of `AuditEvent`s, or `Invoice.trail`
+    from the view, as a template makes an instance of a model that it names. At most `limit` events
+    are shown, and the list says where there are more. `fields` names the fields to show,
     with commas between; what else changed is only counted. Looks nowhere for permissions: who sees
     the page sees the list. Styled by `audit_fields/timeline.css`.
     """

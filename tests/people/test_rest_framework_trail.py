@@ -217,3 +217,28 @@ def test_what_is_masked_stays_masked():
     (event,) = AuditEventSerializer(AuditEvent.objects.of(row), many=True).data
     (ssn,) = [change for change in event["changes"] if change["field"] == "ssn"]
     assert (ssn["after"], ssn["after_display"]) == ("***", "***")
+
+
+def test_a_viewset_that_makes_its_serializer_in_its_own_way(amara):
+    """It leaves a field out for who may not see it."""
+
+    class Own(OrderViewSet):
+        def get_serializer(self, *args, **kwargs):
+            serializer = super().get_serializer(*args, **kwargs)
+            serializer.fields.pop("price")
+            return serializer
+
+    (event,) = body(trail(Own, Order.objects.create(amount=80), amara))["results"]
+    assert {change["field"] for change in event["changes"]} == {"id"}
+
+
+def test_a_serializer_without_fields_shows_none(amara):
+    class Text(serializers.BaseSerializer):
+        def to_representation(self, row):
+            return str(row)
+
+    class Own(OrderViewSet):
+        serializer_class = Text
+
+    (event,) = body(trail(Own, Order.objects.create(), amara))["results"]
+    assert {change["field"] for change in event["changes"]} == {"id"}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Model
+from django.db.models.manager import BaseManager
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -116,6 +117,8 @@ def events_to_show(target: Any) -> Any:
     """
     if isinstance(target, AuditEventQuerySet):
         return target
+    if isinstance(target, BaseManager):
+        return target.all()
     if isinstance(target, Model) or is_model(target):
         return trail_of(target)
     if isinstance(target, str) or not isinstance(target, Iterable):

@@ -11,10 +11,19 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_audit_fields import acting_as, audit_context
+from django_audit_fields.admin import AuditAdminMixin
 from django_audit_fields.models import AuditEvent
 from tests.trail.admin.conftest import words
-from tests.trail.reading.readingapp.models import Customer, Named, Order, Rush, Secretive
+from tests.trail.reading.readingapp.models import (
+    Customer,
+    Everything,
+    Named,
+    Order,
+    Rush,
+    Secretive,
+)
 from tests.trail.recorded import execute
+from tests.trail.trailapp.models import Invoice, Remark
 
 pytestmark = pytest.mark.django_db
 REVERT = "django_audit_fields.revert_auditevent"
@@ -321,3 +330,38 @@ def test_keys_that_need_quoting_in_an_address(client, serve, root, browse):
     client.post(f"{link}/revert/", {"audit_reason": "r"})
     assert Named.objects.get().text == ""
     assert AuditEvent.objects.of(named).first().pk > event.pk
+
+
+def test_a_deleted_row_that_called_itself_by_what_is_gone(client, serve, root, monkeypatch):
+    serve({Remark: {}})
+    monkeypatch.setattr(Remark, "__str__", lambda self: f"on {self.invoice.number}")
+    invoice = Invoice.objects.create(number="A-17")
+    remark = Remark.objects.create(invoice=invoice)
+    row = Remark(pk=remark.pk)
+    client.force_login(root)
+    assert "on A-17" in words(client.get(history(row)))
+    invoice.delete()
+    event = AuditEvent.objects.of(row).first()
+    for url in (history(row), version(event, row), revert(event, row)):
+        assert f"Remark {row.pk}" in words(client.get(url))
+
+
+def test_what_no_longer_fits_its_column_says_so(client, serve, root):
+    serve({Everything: {}})
+    row = Everything.objects.create(short="twenty characters...")
+    Everything.objects.update(short="few")
+    execute("ALTER TABLE readingapp_everything ALTER short TYPE varchar(10)")
+    event = AuditEvent.objects.of(row).first()
+    client.force_login(root)
+    response = client.post(revert(event, row), {"audit_reason": "r"}, follow=True)
+    assert "Not reverted. value too long" in words(response)
+    assert Everything.objects.get().short == "few"
+
+
+def test_a_project_adds_to_the_page(serve, root, browse):
+    def history_view(self, request, object_id, extra_context=None):
+        told = {"title": "Its own title", "row": "its own"}
+        return AuditAdminMixin.history_view(self, request, object_id, told)
+
+    serve({Order: {"history_view": history_view}})
+    assert "Its own title" in browse(root, history(Order.objects.create()))

@@ -183,3 +183,9 @@ def test_words_are_translated():
     order = Order.objects.create()
     with translation.override("de"):
         assert "Created" in shown(order)  # no German yet, and no error
+
+
+def test_the_events_of_a_row_or_of_all_rows_by_their_managers():
+    order, _other = Order.objects.create(), Order.objects.create()
+    assert shown(order.trail).count("audit-head") == 1
+    assert shown(Order.trail).count("audit-head") == 2
