@@ -93,7 +93,7 @@ class LedgerFilter(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         rows = ARSubledger.objects.order_by()
-        labels = rows.values_list("created_by").union(rows.values_list("updated_by"))
+        labels = rows.values_list("created_by").union(rows.values_list("updated_by")).order_by()
         self.fields["person"].choices = people_choices((label for (label,) in labels), "Anybody")
         self.fields["as_of"].label = f"As it was on ({timezone.get_current_timezone_name()})"
 
