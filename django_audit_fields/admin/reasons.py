@@ -139,15 +139,16 @@ class ReasonPages(PageBase):
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def lacks_field(self, request: HttpRequest, object_id: str | None) -> bool:
-        """Whether there was no place for a reason: in a template or form of the project's own."""
-        name = request.POST.get(FORM_ACTION)
-        acts = name and SAVING.isdisjoint(request.POST)
-        if REASON in request.POST and not (acts and self.lacks_reason(request)):
-            return False
-        if acts and self.only_looks(request, str(name)):
-            return False
+        """Whether there was no place for a reason: an action, or a form of the project's own."""
         row = self.get_object(request, unquote(object_id)) if object_id else None
-        return self.asks_for_reason(request, row)
+        is_change = row is not None
+        if not (self.asks_for_reason(request, row) and self.may_save(request, row, is_change)):
+            return False
+        name = request.POST.get(FORM_ACTION)
+        if name and SAVING.isdisjoint(request.POST):
+            return self.lacks_reason(request) and not self.only_looks(request, name)
+        form = self.get_form(request, row, change=is_change)
+        return REASON not in request.POST and REASON not in form.base_fields
 
     def given_reason(self, request: HttpRequest) -> AbstractContextManager[Any]:
         """What the page was sent, for all that is saved with it."""
