@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import In
+from django.forms.models import _get_foreign_key
 
 from ..trail import in_table, is_recorded
 
@@ -36,10 +39,9 @@ OURS: Final = frozenset({"django", "django_audit_fields"})
 def fields_shown(model_admin: Any, request: HttpRequest, row: Any) -> set[str]:
     """The names of the fields that the admin's form and list show of a row, and of its key."""
     model = model_admin.model
-    shown = [
-        *flatten_fieldsets(model_admin.get_fieldsets(request, row)),
-        *model_admin.get_list_display(request),
-    ]
+    shown = flatten_fieldsets(model_admin.get_fieldsets(request, row))
+    if hasattr(model_admin, "get_list_display"):  # an inline has no list
+        shown = [*shown, *model_admin.get_list_display(request)]
     names = {name for name in shown if isinstance(name, str)}
     names.update(field.name for field in model._meta.pk_fields)
     return names - secrets_of(model)
@@ -97,10 +99,34 @@ class Sight:
             found for found in self.admins_of(model) if found.has_view_or_change_permission(request)
         ]
 
+    @functools.cached_property
+    def inlines(self) -> list[tuple[Any, Any]]:
+        """Those that may be seen, each with the admin whose page it is on."""
+        return [
+            (parent, inline)
+            for parent in self.admins
+            if parent.has_view_or_change_permission(self.request)
+            for inline in parent.get_inline_instances(self.request)
+        ]
+
+    def inlines_of(self, model: type[models.Model]) -> list[tuple[Any, Any]]:
+        """Where a model is shown that has no admin of its own."""
+        if self.admins_of(model):
+            return []
+        return [found for found in self.inlines if found[1].model is model]
+
+    @functools.cached_property
+    def models_in_inlines(self) -> set[Any]:
+        return {
+            inline.model for each in self.admins for inline in each.get_inlines(self.request, None)
+        }
+
     def may_view(self, model: type[models.Model]) -> bool:
         """By its admin, or by its permission where it has none."""
         if self.admins_of(model):
             return bool(self.permitting(model))
+        if model in self.models_in_inlines:
+            return bool(self.inlines_of(model))
         options = owner_of(model)._meta
         return bool(self.user.has_perm(f"{options.app_label}.view_{options.model_name}"))
 
@@ -135,6 +161,10 @@ class Sight:
         if not self.may_view(model):
             return ()
         found = self.permitting(model)
+        if inlines := self.inlines_of(model):
+            keys = {key.name for found in inlines if (key := foreign_key(*found))}
+            shown = [fields_shown(inline, self.request, None) for _, inline in inlines]
+            return keys.union(*shown)
         if not found:
             hidden = secrets_of(model)
             return {field.name for field in model._meta.fields} - hidden if hidden else None
@@ -174,22 +204,45 @@ class Sight:
 
     def rows_of(self, model: type[models.Model], using: str) -> models.Q:
         """Of which rows; what an admin's queryset leaves out is not shown either."""
-        found = models.Q()
-        for model_admin in self.permitting(model):
-            rows = model_admin.get_queryset(self.request)
-            if not is_restricted(rows):
-                return models.Q()
-            if rows.db == using:
-                keys = rows.order_by().annotate(audit_key=Cast("pk", models.TextField()))
-                found |= models.Q(In(key_of(model), keys.values("audit_key").query))
-            else:
-                found |= models.Q(pk__in=[])
-        return found
+        key, request = key_of(model), self.request
+        found = [
+            among(model_admin.get_queryset(request), key, using)
+            for model_admin in self.permitting(model)
+        ]
+        for parent, inline in self.inlines_of(model):
+            link = foreign_key(parent, inline)
+            key_of_parent = in_image(link.column) if link else None
+            rows = among(parent.get_queryset(request), key_of_parent, using)
+            found.append(rows & among(inline.get_queryset(request), key, using))
+        if not all(found):
+            return models.Q()  # one of them leaves no row out
+        return functools.reduce(operator.or_, found, models.Q())
+
+
+def among(rows: models.QuerySet[Any], key: Any, using: str) -> models.Q:
+    """Events with a key of one of the rows; all events where an admin leaves no row out."""
+    if not is_restricted(rows):
+        return models.Q()
+    if key is None or rows.db != using:
+        return models.Q(pk__in=[])
+    keys = rows.order_by().annotate(audit_key=Cast("pk", models.TextField()))
+    return models.Q(In(key, keys.values("audit_key").query))
 
 
 def key_of(model: type[models.Model]) -> Any:
     """The key of an event's row; of a link between two rows, that of the one with the field."""
     if not model._meta.auto_created:
         return models.F("row_key")
-    column = field_of(model).m2m_column_name()
+    return in_image(field_of(model).m2m_column_name())
+
+
+def foreign_key(parent: Any, inline: Any) -> Any:
+    """By which an inline's rows are those of a page; None for another than to the page's key."""
+    if hasattr(inline, "ct_fk_field"):
+        return None
+    field: Any = _get_foreign_key(parent.model, inline.model, fk_name=inline.fk_name)
+    return field if field.target_field.primary_key else None
+
+
+def in_image(column: str) -> Any:
     return Coalesce(KeyTextTransform(column, "after"), KeyTextTransform(column, "before"))

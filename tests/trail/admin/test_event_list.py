@@ -5,6 +5,7 @@ import datetime
 import json
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import RequestFactory
@@ -19,7 +20,7 @@ from django_audit_fields.models import AuditEvent
 from tests.trail.admin.conftest import words
 from tests.trail.reading.readingapp.models import Customer, Order, Secretive
 from tests.trail.recorded import execute
-from tests.trail.trailapp.models import Article, Invoice, OldInvoice, Tag
+from tests.trail.trailapp.models import Article, Invoice, OldInvoice, Remark, Tag
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:django_audit_fields_auditevent_changelist"
@@ -343,3 +344,34 @@ def test_a_superuser_of_a_tenant_sees_no_other_tenant(client, serve, root):
     execute("SET LOCAL search_path TO tenant_a, public")
     (line,) = exported(client)
     assert line["table"] == "tenant_a.readingapp_order"
+
+
+@pytest.mark.parametrize("where", ["parent", "inline"])
+def test_rows_that_are_shown_with_others_are_seen_as_these_are(client, serve, staff, where):
+    """A model without an admin, in an inline on the pages of one that leaves rows out."""
+
+    class RemarkInline(AuditAdminMixin, admin.TabularInline):
+        model = Remark
+        exclude = ("article",)
+
+        def get_queryset(self, request):
+            found = super().get_queryset(request)
+            return found.filter(invoice__number="mine") if where == "inline" else found
+
+    def get_queryset(self, request):
+        return Invoice.objects.filter(number="mine") if where == "parent" else Invoice.objects.all()
+
+    serve({Invoice: {"inlines": [RemarkInline], "get_queryset": get_queryset}})
+    for number in ("mine", "other"):
+        invoice = Invoice.objects.create(number=number)
+        article = Article.objects.create(title="unseen title")
+        Remark.objects.create(invoice=invoice, text=f"on {number}", article=article)
+    may = ("trailapp.view_invoice", "trailapp.view_remark")
+    client.force_login(staff("clerk", VIEW, *may))
+    lines = json.dumps([line for line in exported(client) if "remark" in line["table"]])
+    assert "on mine" in lines
+    assert "on other" not in lines
+    assert "unseen title" not in lines
+    for number, permission in enumerate(may):
+        client.force_login(staff(f"half {number}", VIEW, permission))
+        assert not [line for line in exported(client) if "remark" in line["table"]]
