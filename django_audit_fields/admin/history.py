@@ -38,7 +38,8 @@ class HistoryPages(PageBase):
 
     def get_urls(self) -> list[Any]:
         view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
-        event = "<path:object_id>/history/<int:event_id>/"
+        # simple-history has its versions at `history/5/`.
+        event = "<path:object_id>/history/event/<int:event_id>/"
         return [
             path(event, view(self.version_view), name=f"{name}_version"),
             path(f"{event}revert/", view(self.revert_view), name=f"{name}_revert"),
