@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from ..trail import Entry, RevertError, is_recorded, timeline, trail_of, version_of
 from .reasons import ReasonForm
-from .sight import fields_shown, is_restricted
+from .sight import fields_shown, is_restricted, is_superuser
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import ModelAdmin
@@ -147,7 +147,7 @@ class HistoryPages(PageBase):
     def deleted_row(self, request: HttpRequest, object_id: str) -> Any:
         rows = self.get_queryset(request)
         # Whether a row that is gone would be among some of the rows, nobody can tell.
-        if is_restricted(rows) and not request.user.is_superuser:
+        if is_restricted(rows) and not is_superuser(request):
             return None
         model: type[models.Model] = self.model
         try:

@@ -80,10 +80,8 @@ def changed_by_deletion(model: type[models.Model]) -> set[Any]:
 class ReasonPages(PageBase):
     """Of a model whose trail has `reason=True`, or with an inline of one."""
 
-    def asks_for_reason(
-        self, request: HttpRequest, obj: Any = None, *, deletes: bool = False
-    ) -> bool:
-        models = {self.model, *(inline.model for inline in self.get_inlines(request, obj))}
+    def asks_for_reason(self, inlines: Any, *, deletes: bool = False) -> bool:
+        models = {self.model, *(inline.model for inline in inlines)}
         if deletes:
             models |= changed_by_deletion(self.model)
         return any(map(needs_reason, models))
@@ -91,7 +89,9 @@ class ReasonPages(PageBase):
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        asks = self.asks_for_reason(request, obj) and self.may_save(request, obj, change)
+        asks = self.may_save(request, obj, change) and self.asks_for_reason(
+            self.get_inlines(request, obj)
+        )
         if fields := kwargs.get("fields"):
             # Django makes the form of the model's fields, and refuses any other name.
             kwargs["fields"] = [name for name in fields if name != REASON]
@@ -140,9 +140,15 @@ class ReasonPages(PageBase):
 
     def lacks_field(self, request: HttpRequest, object_id: str | None) -> bool:
         """Whether there was no place for a reason: an action, or a form of the project's own."""
+        is_own = type(self).get_inlines is not ModelAdmin.get_inlines
+        if not is_own and not self.asks_for_reason(self.inlines):
+            return False  # before the row is read, for nothing
         row = self.get_object(request, unquote(object_id)) if object_id else None
         is_change = row is not None
-        if not (self.asks_for_reason(request, row) and self.may_save(request, row, is_change)):
+        if not (
+            self.asks_for_reason(self.get_inlines(request, row))
+            and self.may_save(request, row, is_change)
+        ):
             return False
         name = request.POST.get(FORM_ACTION)
         if name and SAVING.isdisjoint(request.POST):
@@ -163,7 +169,7 @@ class ReasonPages(PageBase):
         if (
             request.method == "POST"
             and self.lacks_reason(request)
-            and self.asks_for_reason(request, deletes=True)
+            and self.asks_for_reason(self.inlines, deletes=True)
         ):
             return self.ask_for_reason(request)
         with self.given_reason(request):
@@ -171,7 +177,7 @@ class ReasonPages(PageBase):
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> Any:
         response = super().render_delete_form(request, context)
-        self.add_field(request, response, "admin/audit_fields/delete_confirmation.html")
+        self.add_field(response, "admin/audit_fields/delete_confirmation.html")
         return response
 
     def changelist_view(
@@ -180,15 +186,13 @@ class ReasonPages(PageBase):
         if (
             self.writes(request)
             and self.lacks_reason(request)
-            and self.asks_for_reason(request, deletes=self.action_of(request) == DELETION)
+            and self.asks_for_reason(self.inlines, deletes=self.action_of(request) == DELETION)
         ):
             return self.ask_for_reason(request)
         with self.given_reason(request):
             response = super().changelist_view(request, extra_context)
         if "deletable_objects" in (getattr(response, "context_data", None) or {}):
-            self.add_field(
-                request, response, "admin/audit_fields/delete_selected_confirmation.html"
-            )
+            self.add_field(response, "admin/audit_fields/delete_selected_confirmation.html")
         return response
 
     def writes(self, request: HttpRequest) -> bool:
@@ -244,10 +248,10 @@ class ReasonPages(PageBase):
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/audit_fields/reason.html", context)
 
-    def add_field(self, request: HttpRequest, response: Any, template: str) -> None:
+    def add_field(self, response: Any, template: str) -> None:
         """To a page that asks whether to delete; after a project's own, the page between asks."""
         names = response.template_name
-        asks = self.asks_for_reason(request, deletes=True)
+        asks = self.asks_for_reason(self.inlines, deletes=True)
         if asks and isinstance(names, (list, tuple)):
             response.template_name = [*names[:-1], template, names[-1]]
             response.context_data["reason_form"] = ReasonForm()

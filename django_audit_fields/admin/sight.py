@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: What of an admin may answer something else for each row, where a project has written it.
 BY_ROW: Final = (
     *("get_fieldsets", "get_fields", "get_exclude", "get_readonly_fields", "get_form"),
+    "get_inlines",
     *("has_view_permission", "has_change_permission", "has_view_or_change_permission"),
 )
 #: The schemas of other tenants: each has migrations of its own, and is not on the search path.
@@ -59,10 +60,23 @@ def looks_at_rows(model_admin: Any) -> bool:
     return any(module.partition(".")[0] not in OURS for module in modules)
 
 
+def is_superuser(request: HttpRequest) -> bool:
+    """Django's admin does not ask it of a model of users."""
+    return bool(getattr(request.user, "is_superuser", False))
+
+
 def is_restricted(rows: models.QuerySet[Any]) -> bool:
     """Whether an admin's queryset leaves rows out."""
     query = rows.query
     return bool(query.where or query.combinator or query.is_sliced)
+
+
+def inlines_without_row(model_admin: Any, request: HttpRequest) -> Iterable[Any]:
+    try:
+        found: Iterable[Any] = model_admin.get_inlines(request, None)
+    except Exception:  # a project's own code that expects a row raises what it likes
+        found = model_admin.inlines
+    return found
 
 
 def owner_of(model: type[models.Model]) -> type[models.Model]:
@@ -83,6 +97,7 @@ class Sight:
     def __init__(self, site: Any, request: HttpRequest) -> None:
         self.request = request
         self.user: Any = request.user
+        self.is_superuser = is_superuser(request)
         self.admins: list[Any] = [
             site.get_model_admin(model) for model in apps.get_models() if site.is_registered(model)
         ]
@@ -101,12 +116,11 @@ class Sight:
 
     @functools.cached_property
     def inlines(self) -> list[tuple[Any, Any]]:
-        """Those that may be seen, each with the admin whose page it is on."""
+        """All there are, each with the admin whose page it is on."""
         return [
-            (parent, inline)
+            (parent, inline(parent.model, parent.admin_site))
             for parent in self.admins
-            if parent.has_view_or_change_permission(self.request)
-            for inline in parent.get_inline_instances(self.request)
+            for inline in inlines_without_row(parent, self.request)
         ]
 
     def inlines_of(self, model: type[models.Model]) -> list[tuple[Any, Any]]:
@@ -115,18 +129,19 @@ class Sight:
             return []
         return [found for found in self.inlines if found[1].model is model]
 
-    @functools.cached_property
-    def models_in_inlines(self) -> set[Any]:
-        return {
-            inline.model for each in self.admins for inline in each.get_inlines(self.request, None)
-        }
+    def permitting_inlines(self, model: type[models.Model]) -> list[tuple[Any, Any]]:
+        return [
+            found
+            for found in self.inlines_of(model)
+            if all(each.has_view_or_change_permission(self.request) for each in found)
+        ]
 
     def may_view(self, model: type[models.Model]) -> bool:
         """By its admin, or by its permission where it has none."""
         if self.admins_of(model):
             return bool(self.permitting(model))
-        if model in self.models_in_inlines:
-            return bool(self.inlines_of(model))
+        if self.inlines_of(model):
+            return bool(self.permitting_inlines(model))
         options = owner_of(model)._meta
         return bool(self.user.has_perm(f"{options.app_label}.view_{options.model_name}"))
 
@@ -134,7 +149,7 @@ class Sight:
         """The names of the fields to show of an event; None for all of them."""
         model = event.model
         if model is None:
-            return None if self.user.is_superuser else ()
+            return None if self.is_superuser else ()
         owner = owner_of(model)
         if self.differs_by_row(owner):
             return self.fields_of(model, self.row_told(event) or owner(), is_row=True)
@@ -161,7 +176,7 @@ class Sight:
         if not self.may_view(model):
             return ()
         found = self.permitting(model)
-        if inlines := self.inlines_of(model):
+        if inlines := self.permitting_inlines(model):
             keys = {key.name for found in inlines if (key := foreign_key(*found))}
             shown = [fields_shown(inline, self.request, None) for _, inline in inlines]
             return keys.union(*shown)
@@ -181,7 +196,7 @@ class Sight:
         rows = model_admin.get_queryset(self.request)
         # The rows of a model's only admin were looked at when the events were read.
         is_one = len(self.permitting(type(row))) == 1
-        if is_one or self.user.is_superuser or not is_restricted(rows):
+        if is_one or self.is_superuser or not is_restricted(rows):
             return True
         return bool(rows.filter(pk=row.pk).exists())
 
@@ -193,7 +208,7 @@ class Sight:
 
     def events(self, events: Any) -> Any:
         """Those of the events that may be seen; a superuser sees all but other tenants'."""
-        if self.user.is_superuser:
+        if self.is_superuser:
             others = RawSQL(OTHER_TENANTS, [])  # noqa: S611  # no user input
             return events.exclude(table_schema__in=others)
         connection = connections[events.db]
@@ -209,7 +224,7 @@ class Sight:
             among(model_admin.get_queryset(request), key, using)
             for model_admin in self.permitting(model)
         ]
-        for parent, inline in self.inlines_of(model):
+        for parent, inline in self.permitting_inlines(model):
             link = foreign_key(parent, inline)
             key_of_parent = in_image(link.column) if link else None
             rows = among(parent.get_queryset(request), key_of_parent, using)

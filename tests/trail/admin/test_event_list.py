@@ -375,3 +375,30 @@ def test_rows_that_are_shown_with_others_are_seen_as_these_are(client, serve, st
     for number, permission in enumerate(may):
         client.force_login(staff(f"half {number}", VIEW, permission))
         assert not [line for line in exported(client) if "remark" in line["table"]]
+
+
+def test_an_admin_that_expects_a_row_does_not_break_the_list(client, serve, staff):
+    def get_inlines(self, request, obj):
+        return [] if obj.number == "seen" else self.inlines
+
+    serve({Invoice: {"get_inlines": get_inlines, "has_add_permission": lambda *_: False}})
+    invoice = Invoice.objects.create(number="seen")
+    client.force_login(staff("clerk", VIEW, "trailapp.view_invoice", "trailapp.delete_invoice"))
+    assert "seen" in json.dumps(exported(client))
+    delete = reverse("admin:trailapp_invoice_delete", args=[invoice.pk])
+    assert client.post(delete, {"post": "yes"}).status_code == 302
+
+
+def test_a_model_of_users_that_knows_no_superusers(serve):
+    class Staff:
+        def has_perm(self, permission):
+            return permission == "readingapp.view_order"
+
+    request = RequestFactory().get("/")
+    request.user = Staff()
+    order = Order.objects.create()
+    Secretive.objects.create()
+    sight = Sight(serve({Order: {}, Secretive: {}}), request)
+    (event,) = sight.events(AuditEvent.objects.all())
+    assert event.row_key == str(order.pk)
+    assert "note" in sight.fields(event)
